@@ -1,0 +1,79 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// noteMargin is how much earlier than the oldest unsettled event the ledger is
+// read: the server's clock may have been set back in between.
+const noteMargin = time.Hour
+
+func noteSubject(connector string) string  { return "trackops-attempts." + connector + ".note" }
+func floorSubject(connector string) string { return "trackops-attempts." + connector + ".floor" }
+
+// Note appends to the connector's ledger. The note is stored when Note returns
+// nil; after an error it may be.
+func (f *Feed) Note(ctx context.Context, note []byte) error {
+	return f.append(ctx, noteSubject(f.connector), note)
+}
+
+func (f *Feed) append(ctx context.Context, subject string, body []byte) error {
+	if _, err := f.bus.request(ctx, &nats.Msg{Subject: subject, Data: body}); err != nil {
+		return fmt.Errorf("ledger of %s: %w", f.connector, err)
+	}
+	return nil
+}
+
+// History calls fn, in order, for every note that can concern what was unsettled
+// when the feed was attached, and for some older ones. fn may keep the note. Call
+// it before the first Next.
+func (f *Feed) History(ctx context.Context, fn func(note []byte) error) error {
+	if f.unsettledSince.IsZero() {
+		return nil
+	}
+	what := scanConfig{
+		stream:   AttemptsStream,
+		subjects: []string{noteSubject(f.connector)},
+		since:    f.unsettledSince.Add(-noteMargin),
+	}
+	err := f.bus.scan(ctx, what, func(m jetstream.Msg, _ *jetstream.MsgMetadata) error { return fn(m.Data()) })
+	if err != nil {
+		return fmt.Errorf("ledger of %s: %w", f.connector, err)
+	}
+	return nil
+}
+
+// keepFloor writes the position down.
+func (f *Feed) keepFloor(ctx context.Context, floor uint64) error {
+	return f.append(ctx, floorSubject(f.connector), strconv.AppendUint(nil, floor, 10))
+}
+
+// notedFloor returns the position last written down; known is false if there is
+// none.
+func (f *Feed) notedFloor(ctx context.Context) (floor uint64, known bool, err error) {
+	s, err := f.bus.stream(ctx, AttemptsStream)
+	if err != nil {
+		return 0, false, err
+	}
+	ctx, cancel := deadline(ctx)
+	defer cancel()
+	m, err := s.GetLastMsgForSubject(ctx, floorSubject(f.connector))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, fmt.Errorf("ledger of %s: %w", f.connector, plain(err))
+	}
+	floor, err = strconv.ParseUint(string(m.Data), 10, 64)
+	if err != nil {
+		return 0, false, fmt.Errorf("ledger of %s: position: %w", f.connector, err)
+	}
+	return floor, true, nil
+}

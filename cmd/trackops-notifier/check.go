@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"github.com/trackops-notifier/trackops-notifier/bus"
+	"github.com/trackops-notifier/trackops-notifier/connectors"
+	"github.com/trackops-notifier/trackops-notifier/state"
+	"github.com/trackops-notifier/trackops-notifier/trackops"
+)
+
+func checkCommand() command {
+	return command{
+		name:    "check",
+		summary: "validate the environment and try each part, sending nothing",
+		detail: `Validates the environment, then tries each part: the folder, Trackops (one
+request per account), NATS, the ports, and the connectors as far as that goes
+without sending. Beside a running notifier it leaves alone what that one holds,
+Trackops' request budget too. Exits with 0 if all is well, with 1 if a part
+fails, with 2 if the environment is wrong.`,
+		run: func(ctx context.Context, p program, _ any, _ []string) error {
+			cfg, err := loadConfig(p.environ, kinds())
+			if err != nil {
+				return err
+			}
+			return p.check(ctx, cfg)
+		},
+	}
+}
+
+// A checklist prints what was tried, and remembers whether something failed.
+type checklist struct {
+	program
+	failed bool
+}
+
+func (l *checklist) line(what, found string, err error) {
+	mark := "ok  "
+	if err != nil {
+		mark, found, l.failed = "FAIL", err.Error(), true
+	}
+	fmt.Fprintf(l.stdout, "%s  %s: %s\n", mark, what, found)
+}
+
+func (p program) check(ctx context.Context, cfg config) error {
+	l := &checklist{program: p}
+	l.line("environment", fmt.Sprintf("%d account(s), %d collections, %d connector(s)", len(cfg.Accounts), len(cfg.Collections), len(cfg.Connectors)), nil)
+	running, err := checkState(cfg.DataDir)
+	found := "writable"
+	if running {
+		found = "in use by a running notifier"
+	}
+	l.line("DATA_DIR "+cfg.DataDir, found, err)
+	l.checkAccounts(ctx, cfg, running)
+	l.checkNATS(ctx, cfg, running)
+	if cfg.HTTPListen != "" && !running {
+		l.line("HTTP_LISTEN "+cfg.HTTPListen, "free", checkFree(ctx, cfg.HTTPListen))
+	}
+	for _, c := range cfg.Connectors {
+		found, err := checkConnector(ctx, c)
+		l.line("connector "+c.Name, found, err)
+	}
+	if l.failed {
+		return errReported
+	}
+	return nil
+}
+
+// checkState reports whether a notifier runs on the folder, and what is wrong
+// with it. It creates nothing that stays but the folder.
+func checkState(dir string) (running bool, err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return false, err
+	}
+	probe, err := os.CreateTemp(dir, ".check-")
+	if err != nil {
+		return false, err
+	}
+	if err := errors.Join(probe.Close(), os.Remove(probe.Name())); err != nil {
+		return false, err
+	}
+	file := stateFile(dir)
+	if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	s, err := state.Open(file, state.Options{Logger: slog.New(slog.DiscardHandler)})
+	if errors.Is(err, state.ErrLocked) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return false, s.Close()
+}
+
+// checkAccounts spends one request on each account, unless a running notifier
+// has the budget.
+func (l *checklist) checkAccounts(ctx context.Context, cfg config, running bool) {
+	for _, a := range cfg.Accounts {
+		what := "Trackops account " + a.Subdomain
+		if running {
+			l.line(what, "left to the running notifier, see /readyz", nil)
+			continue
+		}
+		client, err := trackops.New(trackops.Config{
+			BaseURL: a.URL, Username: a.Username, Token: a.Token, Rate: cfg.Rate, Version: programVersion(),
+		})
+		if err == nil {
+			_, err = client.Do(ctx, trackops.Request{Collection: cfg.Collections[0], Page: 1, PerPage: 1})
+		}
+		if trackops.IsDenied(err) {
+			err = fmt.Errorf("%w: check the user name, its Full Access, and the token", err)
+		}
+		l.line(what, "answers, the credentials are accepted", err)
+	}
+}
+
+func (l *checklist) checkNATS(ctx context.Context, cfg config, running bool) {
+	if cfg.NATS.URL == "" {
+		if cfg.NATS.Listen != "" && !running {
+			l.line("NATS_LISTEN "+cfg.NATS.Listen, "free", checkFree(ctx, cfg.NATS.Listen))
+		}
+		return
+	}
+	c := clientConfig(cfg.NATS, nil)
+	c.FirstConnect = dialTimeout
+	b, err := bus.Connect(ctx, c)
+	if err == nil {
+		defer b.Close()
+	}
+	l.line("NATS_URL", "answers", err)
+}
+
+// checkFree reports whether an address can be listened at.
+func checkFree(ctx context.Context, address string) error {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	return l.Close()
+}
+
+// checkConnector tries as much of a connector as can be tried without a message.
+func checkConnector(ctx context.Context, c connectorConfig) (string, error) {
+	target, err := c.New(connectors.Env{Version: programVersion(), Stdout: nowhere{}})
+	if err != nil {
+		return "", err
+	}
+	checker, ok := target.(connectors.Checker)
+	if !ok {
+		return "settings are complete", nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, min(c.Timeout, 15*time.Second))
+	defer cancel()
+	return "the other side answers", checker.Check(ctx)
+}

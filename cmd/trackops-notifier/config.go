@@ -1,0 +1,144 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/trackops-notifier/trackops-notifier/connectors"
+	"github.com/trackops-notifier/trackops-notifier/trackops"
+)
+
+// config is what the environment asks of the program. It is complete and valid.
+type config struct {
+	Accounts    []account // at least one
+	Rate        float64   // requests a second to each account, above 0, at most 1
+	Collections []trackops.Collection
+	DataDir     string
+	NATS        natsConfig
+	Stream      streamConfig
+	HTTPListen  string // "" for none
+	LogLevel    slog.Level
+	LogFormat   string            // "text", "json", or "" to choose by the terminal
+	Connectors  []connectorConfig // by name
+}
+
+// streamConfig limits what the stream of events keeps.
+type streamConfig struct {
+	MaxAge   time.Duration
+	MaxBytes int64
+}
+
+// settings are the variables that exist once. Their names follow from the
+// fields' names, so no field needs an envconfig tag: with one, envconfig reads
+// the variable without its prefix too.
+type settings struct {
+	Trackops struct {
+		API      apiSettings
+		Accounts string `desc:"several accounts instead of one: their subdomains, comma-separated; each has TRACKOPS_<KEY>_… variables"`
+	}
+	Poll struct {
+		Collections string `desc:"names of the collections to watch, comma-separated; unset: all documented ones and those that COLLECTION_<NAME>_PATH adds"`
+	}
+	Data struct {
+		Dir string `default:"data" desc:"folder of state.db and the embedded server's files"`
+	}
+	NATS   natsSettings
+	Stream struct {
+		MaxAge   string `split_words:"true" default:"720h" desc:"how long the stream keeps an event; days may be written 30d"`
+		MaxBytes string `split_words:"true" default:"1GiB" desc:"how much the stream keeps; when it is full, events wait in state.db"`
+	}
+	HTTP struct {
+		Listen string `default:"127.0.0.1:8080" desc:"address of /healthz, /readyz and /metrics; off for none"`
+	}
+	Log struct {
+		Level  string `default:"info" desc:"debug, info, warn or error"`
+		Format string `desc:"text or json; unset: text on a terminal, else json"`
+	}
+}
+
+// loadConfig reads the environment, given as os.Environ has it. Its error is a
+// configErrors: every mistake there is, and never the value of a secret. It
+// reads the files that the environment names and changes nothing.
+func loadConfig(environ []string, kinds []connectors.Kind) (config, error) {
+	l := newLoader(environ)
+	var s settings
+	l.fill("", &s)
+	c := config{
+		Accounts:    l.accounts(s.Trackops.API, s.Trackops.Accounts),
+		Rate:        l.apiRate(s.Trackops.API.Rate),
+		Collections: l.collections(s.Poll.Collections),
+		DataDir:     parse(l, "DATA_DIR", s.Data.Dir, "a folder, which is created if it does not exist", readFolder),
+		NATS:        l.nats(s.NATS),
+		Stream:      l.stream(s.Stream.MaxAge, s.Stream.MaxBytes),
+		HTTPListen:  parse(l, "HTTP_LISTEN", s.HTTP.Listen, acceptedListen, readListen),
+		LogLevel:    parse(l, "LOG_LEVEL", s.Log.Level, "debug, info, warn or error", readLevel),
+		LogFormat:   parse(l, "LOG_FORMAT", s.Log.Format, "text or json", readFormat),
+	}
+	if c.HTTPListen != "" && c.HTTPListen == c.NATS.Listen && !strings.HasSuffix(c.HTTPListen, ":0") {
+		l.report("HTTP_LISTEN", "is the address of NATS_LISTEN", "an address of its own")
+	}
+	c.Connectors = l.connectors(kinds, c.Collections)
+	l.rejectUnknown(kinds)
+	if err := l.err(); err != nil {
+		return config{}, err
+	}
+	return c, nil
+}
+
+func (l *loader) stream(maxAge, maxBytes string) streamConfig {
+	const leastAge, leastBytes = time.Minute, 1 << 20
+	s := streamConfig{
+		MaxAge: parse(l, "STREAM_MAX_AGE", maxAge, "a duration of at least 1m, as 720h or 30d", func(v string) (time.Duration, error) {
+			d, err := readDuration(v)
+			if err == nil && d < leastAge {
+				err = fmt.Errorf("%s is too short", quote(v))
+			}
+			return d, err
+		}),
+		MaxBytes: parse(l, "STREAM_MAX_BYTES", maxBytes, "a size of at least 1MiB, as 512MB or 10GiB", func(v string) (int64, error) {
+			n, err := readBytes(v)
+			if err == nil && n < leastBytes {
+				err = fmt.Errorf("%s is too small", quote(v))
+			}
+			return n, err
+		}),
+	}
+	return s
+}
+
+func readLevel(value string) (slog.Level, error) {
+	for _, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
+		if strings.EqualFold(value, level.String()) {
+			return level, nil
+		}
+	}
+	return 0, fmt.Errorf("%s is not a level", quote(value))
+}
+
+func readFormat(value string) (string, error) {
+	switch value {
+	case "", "text", "json":
+		return value, nil
+	}
+	return "", fmt.Errorf("%s is not a format", quote(value))
+}
+
+// readFolder refuses what cannot become a folder: a file, or a path below one.
+func readFolder(value string) (string, error) {
+	for dir := filepath.Clean(value); ; dir = filepath.Dir(dir) {
+		info, err := os.Stat(dir)
+		switch {
+		case err == nil && !info.IsDir() && dir == filepath.Clean(value):
+			return "", errors.New("names a file")
+		case err == nil && !info.IsDir():
+			return "", errors.New("lies below a file")
+		case err == nil || dir == filepath.Dir(dir):
+			return value, nil
+		}
+	}
+}

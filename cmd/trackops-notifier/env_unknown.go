@@ -1,0 +1,157 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/trackops-notifier/trackops-notifier/connectors"
+)
+
+// ourPrefixes begin variables that nobody else has a use for, so that one we do
+// not know is a spelling mistake.
+func ourPrefixes() []string {
+	return []string{"TRACKOPS_", "POLL_", collectionPrefix, connectorPrefix}
+}
+
+// kubernetes is what the names of service links look like, which Kubernetes puts
+// into every container: a service "trackops" gives TRACKOPS_PORT_8080_TCP_ADDR.
+var kubernetes = regexp.MustCompile(`_(SERVICE_HOST|PORT)$|_SERVICE_PORT|_PORT_[0-9]+_`)
+
+// under lists the variables that are set and begin with prefix, in order.
+func (l *loader) under(prefix string) []string {
+	var names []string
+	for name := range l.env {
+		if strings.HasPrefix(name, prefix) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// rejectUnknown reports the variables under our prefixes that nothing has read.
+func (l *loader) rejectUnknown(kinds []connectors.Kind) {
+	hint := newHint(l, kinds)
+	for _, prefix := range ourPrefixes() {
+		for _, name := range l.under(prefix) {
+			if !l.known[name] && !kubernetes.MatchString(name) {
+				l.report(name, "is not a known variable", hint.accepted(name))
+			}
+		}
+	}
+}
+
+// A hint finds what was meant by an unknown variable.
+type hint struct {
+	known            []string // in order
+	collectionFields []string
+	connectorFields  []string // of all kinds
+	kinds            string
+}
+
+func newHint(l *loader, kinds []connectors.Kind) hint {
+	return hint{
+		known:            slices.Sorted(maps.Keys(l.known)),
+		collectionFields: slices.Sorted(maps.Keys(fieldNames(&collectionSettings{}))),
+		connectorFields:  slices.Sorted(maps.Keys(kindFields(kinds...))),
+		kinds:            kindNames(kinds),
+	}
+}
+
+// accepted says what an unknown variable was probably meant to be.
+func (h hint) accepted(name string) string {
+	const longest = 200 // beyond it nothing of ours is near, and the search takes long
+	if len(name) > longest {
+		return "shorter names"
+	}
+	near := nearest(name, h.known)
+	if s := h.missing(name, connectorPrefix, "_TYPE", h.connectorFields); s != "" {
+		return fmt.Sprintf("%s beside it, to declare the connector (%s); or %s", s, h.kinds, near)
+	}
+	if s := h.missing(name, collectionPrefix, "_PATH", h.collectionFields); s != "" {
+		return fmt.Sprintf("%s beside it, to add the collection; or %s", s, near)
+	}
+	derived := append(derive(name, connectorPrefix, h.connectorFields), derive(name, collectionPrefix, h.collectionFields)...)
+	return nearest(name, append(h.known[:len(h.known):len(h.known)], derived...))
+}
+
+// missing returns the variable that would give name a meaning: name with the
+// declaring field in the place of its own. It returns "" if that one is set, or
+// if name ends with no field.
+func (h hint) missing(name, prefix, declaring string, fields []string) string {
+	rest, ok := strings.CutPrefix(name, prefix)
+	if !ok {
+		return ""
+	}
+	shortest := ""
+	for _, field := range fields {
+		owner, ok := strings.CutSuffix(rest, "_"+field)
+		if ok && nameForm.MatchString(owner) && (shortest == "" || len(owner) < len(shortest)) {
+			shortest = owner
+		}
+	}
+	declared := prefix + shortest + declaring
+	if _, found := slices.BinarySearch(h.known, declared); shortest == "" || found {
+		return ""
+	}
+	return declared
+}
+
+// derive returns the variables that a part of name, taken as the name of a
+// connector or collection, has.
+func derive(name, prefix string, fields []string) []string {
+	rest, ok := strings.CutPrefix(name, prefix)
+	if !ok {
+		return nil
+	}
+	var names []string
+	for i := range len(rest) {
+		if rest[i] != '_' || !nameForm.MatchString(rest[:i]) {
+			continue
+		}
+		for _, field := range fields {
+			names = append(names, prefix+rest[:i]+"_"+field)
+		}
+	}
+	return names
+}
+
+// nearest returns the candidate with the fewest slips of a finger from name, the
+// first of several.
+func nearest(name string, candidates []string) string {
+	best, fewest := "", math.MaxInt
+	for _, c := range candidates {
+		if d := slips(name, c); d < fewest {
+			best, fewest = c, d
+		}
+	}
+	return best
+}
+
+// slips is the edit distance with neighbours swapped as one edit (optimal string
+// alignment), in bytes.
+func slips(a, b string) int {
+	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+		before, last, row = last, row, before
+	}
+	return last[len(b)]
+}

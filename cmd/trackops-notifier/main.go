@@ -1,0 +1,81 @@
+// Command trackops-notifier watches Trackops accounts and tells other systems
+// what changed. It wires the packages of this module together; it decides
+// nothing about records, events or deliveries itself.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	_ "time/tzdata" // the image has no time zones of its own
+)
+
+// The exit codes of the program.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitMisuse = 2 // misused or misconfigured
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	err := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
+	if err != nil && !errors.Is(err, errReported) {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	os.Exit(exitCode(err))
+}
+
+// run is the program. Data goes to stdout; logs, progress and errors to stderr.
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
+	p := program{environ: environ, stdout: stdout, stderr: stderr}
+	if len(args) == 0 {
+		p.usage(stderr)
+		return misuse("a command is missing")
+	}
+	name := args[0]
+	switch name {
+	case "help", "-h", "-help", "--help":
+		return p.help(args[1:])
+	case "--version", "-version":
+		name = "version"
+	}
+	for _, c := range commands() {
+		if c.name == name {
+			return p.execute(ctx, c, args[1:])
+		}
+	}
+	return misuse(fmt.Sprintf("there is no command %q%s; trackops-notifier help lists them", name, suggestion(name)))
+}
+
+// A program is one run: what it was given by the outside.
+type program struct {
+	environ        []string
+	stdout, stderr io.Writer
+}
+
+// misuse is an error of whoever called the program.
+type misuse string
+
+func (m misuse) Error() string { return string(m) }
+
+// errReported ends the program with a failure that was printed already.
+var errReported = errors.New("reported")
+
+func exitCode(err error) int {
+	var m misuse
+	var c configErrors
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &m), errors.As(err, &c):
+		return exitMisuse
+	default:
+		return exitFailed
+	}
+}

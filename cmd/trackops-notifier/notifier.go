@@ -1,0 +1,256 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/trackops-notifier/trackops-notifier/bus"
+	"github.com/trackops-notifier/trackops-notifier/poller"
+	"github.com/trackops-notifier/trackops-notifier/state"
+	"github.com/trackops-notifier/trackops-notifier/trackops"
+)
+
+// A notifier is the running program: pollers that fill the state, a relay that
+// brings the outbox to the stream, and a delivery for each connector.
+type notifier struct {
+	cfg     config
+	log     *slog.Logger
+	out     output
+	metrics *metrics
+	bar     io.Writer // where a progress bar may be drawn; nil for none
+
+	store   *state.Store
+	server  *bus.Server // nil with an external NATS
+	pollers []*poller.Poller
+
+	mu         sync.Mutex
+	bus        *bus.Bus // nil until NATS was reached
+	natsError  string   // why it is not reached or not written to; "" if all is well
+	deliveries []*delivery
+}
+
+// stateFile is where the state lives below DATA_DIR.
+func stateFile(dataDir string) string { return filepath.Join(dataDir, "state.db") }
+
+// natsDir and secretFile are the embedded server's.
+func natsDir(dataDir string) string    { return filepath.Join(dataDir, "nats") }
+func secretFile(dataDir string) string { return filepath.Join(dataDir, "nats.secret") }
+
+// openNotifier opens what one process may hold: the state first, whose lock says
+// that DATA_DIR is ours, then the embedded server, which has no lock of its own.
+func openNotifier(cfg config, log *slog.Logger, out output) (n *notifier, err error) {
+	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+		return nil, fmt.Errorf("DATA_DIR: %w", err)
+	}
+	n = &notifier{cfg: cfg, log: log, out: out, metrics: newMetrics()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.close())
+		}
+	}()
+	n.store, err = state.Open(stateFile(cfg.DataDir), state.Options{Logger: log, Hold: cfg.NATS.OutboxHold})
+	if err != nil {
+		return n, err
+	}
+	if cfg.NATS.URL == "" {
+		n.server, err = bus.Start(serverConfig(cfg, log))
+		if err != nil {
+			return n, err
+		}
+	}
+	for _, a := range cfg.Accounts {
+		p, err := n.newPoller(a)
+		if err != nil {
+			return n, err
+		}
+		n.pollers = append(n.pollers, p)
+	}
+	for _, c := range cfg.Connectors {
+		d, err := newDelivery(c, n)
+		if err != nil {
+			return n, err
+		}
+		n.deliveries = append(n.deliveries, d)
+	}
+	n.observe()
+	return n, nil
+}
+
+func serverConfig(cfg config, log *slog.Logger) bus.ServerConfig {
+	names := make([]string, len(cfg.Connectors))
+	for i, c := range cfg.Connectors {
+		names[i] = c.Name
+	}
+	return bus.ServerConfig{
+		Dir:        natsDir(cfg.DataDir),
+		SecretFile: secretFile(cfg.DataDir),
+		Listen:     cfg.NATS.Listen,
+		User:       cfg.NATS.User,
+		Password:   cfg.NATS.Password,
+		Token:      cfg.NATS.Token,
+		Connectors: names,
+		MaxBytes:   cfg.Stream.MaxBytes,
+		Logger:     log,
+	}
+}
+
+func (n *notifier) newPoller(a account) (*poller.Poller, error) {
+	client, err := trackops.New(trackops.Config{
+		BaseURL:  a.URL,
+		Username: a.Username,
+		Token:    a.Token,
+		Rate:     n.cfg.Rate,
+		Version:  programVersion(),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("account %s: %w", a.Subdomain, err)
+	}
+	return poller.New(poller.Config{
+		Account:     a.Subdomain,
+		SourceURL:   "https://" + a.Subdomain + ".viewcases.com/api/v1",
+		Source:      client,
+		Store:       n.store,
+		Collections: n.cfg.Collections,
+		Rate:        n.cfg.Rate,
+		Logger:      n.log,
+		Observe:     func(p poller.Poll) { n.metrics.polled(a.Subdomain, p) },
+	})
+}
+
+// run works until ctx ends, or until something fails that nobody here can mend.
+func (n *notifier) run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, p := range n.pollers {
+		group.Go(func() error { return p.Run(ctx) })
+	}
+	group.Go(func() error { return n.runBus(ctx) })
+	group.Go(func() error { n.progress(ctx); return nil })
+	return group.Wait()
+}
+
+// runBus connects to NATS, however long that takes, and then relays and
+// delivers. Polling does not wait for it: the outbox does.
+func (n *notifier) runBus(ctx context.Context) error {
+	b, err := n.connect(ctx)
+	if err != nil || b == nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	// A connector seen for the first time starts at new events, so its consumer
+	// has to exist before the relay publishes anything.
+	for _, d := range n.deliveries {
+		feed, err := d.attach(ctx, b)
+		if err != nil {
+			return err
+		}
+		if feed == nil {
+			return nil // ctx ended
+		}
+		group.Go(func() error { return d.run(ctx, feed) })
+	}
+	n.mu.Lock()
+	n.bus = b
+	n.mu.Unlock()
+	group.Go(func() error { return n.relay(ctx, b) })
+	return group.Wait()
+}
+
+// connect returns a bus whose streams exist, or nil when ctx ends first.
+func (n *notifier) connect(ctx context.Context) (*bus.Bus, error) {
+	var connected *bus.Bus
+	err := n.untilDone(ctx, "connect to NATS", func() error {
+		if connected == nil {
+			b, err := n.dial(ctx)
+			if err != nil {
+				return err
+			}
+			connected = b
+		}
+		return connected.Ensure(ctx, bus.StreamConfig{MaxAge: n.cfg.Stream.MaxAge, MaxBytes: n.cfg.Stream.MaxBytes})
+	})
+	if err != nil {
+		return nil, err
+	}
+	if ctx.Err() != nil {
+		if connected != nil {
+			connected.Close()
+		}
+		return nil, nil
+	}
+	return connected, nil
+}
+
+func (n *notifier) dial(ctx context.Context) (*bus.Bus, error) {
+	if n.server != nil {
+		return n.server.Connect(ctx)
+	}
+	return bus.Connect(ctx, clientConfig(n.cfg.NATS, n.log))
+}
+
+func clientConfig(c natsConfig, log *slog.Logger) bus.ClientConfig {
+	return bus.ClientConfig{
+		URL: c.URL, CredsFile: c.Creds, User: c.User, Password: c.Password, Token: c.Token, CAFile: c.CA, Logger: log,
+	}
+}
+
+// untilDone repeats what until it succeeds, ctx ends, or it fails for good, which
+// alone is an error. What went wrong shows in /readyz meanwhile.
+func (n *notifier) untilDone(ctx context.Context, what string, do func() error) error {
+	for try := 1; ctx.Err() == nil; try++ {
+		err := do()
+		if err == nil {
+			n.setNATSError("")
+			return nil
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		if isFatal(err) {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		n.setNATSError(fmt.Sprintf("%s: %v", what, err))
+		n.log.Warn(what, "try", try, "error", err.Error())
+		if !pause(ctx, try) {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (n *notifier) setNATSError(text string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.natsError = text
+}
+
+// close releases everything, in the order in which it depends on each other.
+func (n *notifier) close() error {
+	if b := n.connectedBus(); b != nil {
+		b.Close()
+	}
+	if n.server != nil {
+		n.server.Close()
+	}
+	if n.store != nil {
+		return n.store.Close()
+	}
+	return nil
+}
+
+func (n *notifier) connectedBus() *bus.Bus {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.bus
+}
+
+// longestPause is how long a step that keeps failing waits before the next try.
+const longestPause = 15 * time.Second

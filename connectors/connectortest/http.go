@@ -1,0 +1,189 @@
+package connectortest
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/textproto"
+	"sync"
+	"testing"
+	"time"
+)
+
+// An HTTPAnswer is what an [HTTPRemote] does with one request.
+type HTTPAnswer struct {
+	Status  int
+	Header  map[string]string
+	Body    string
+	Raw     string // instead: these bytes as they are, and then the connection ends
+	Stall   bool   // instead: nothing, until the client leaves
+	Endless bool   // the body never ends
+	Echo    bool   // the body repeats the request with its header
+}
+
+// An HTTPRemote is a scripted HTTP server.
+type HTTPRemote struct {
+	accept  HTTPAnswer
+	server  *httptest.Server
+	arrived chan struct{}
+	stop    chan struct{}
+
+	mu       sync.Mutex
+	script   []HTTPAnswer
+	received []Received
+}
+
+// HTTP starts a server that answers with accept, unless scripted otherwise.
+func HTTP(t testing.TB, accept HTTPAnswer) *HTTPRemote {
+	r := newHTTP(accept)
+	r.server.Start()
+	t.Cleanup(r.close)
+	return r
+}
+
+// HTTPS is [HTTP] over TLS, with a certificate for 127.0.0.1 that
+// [HTTPRemote.Server] knows.
+func HTTPS(t testing.TB, accept HTTPAnswer) *HTTPRemote {
+	r := newHTTP(accept)
+	r.server.StartTLS()
+	t.Cleanup(r.close)
+	return r
+}
+
+func newHTTP(accept HTTPAnswer) *HTTPRemote {
+	r := &HTTPRemote{accept: accept, arrived: make(chan struct{}, 1000), stop: make(chan struct{})}
+	r.server = httptest.NewUnstartedServer(http.HandlerFunc(r.serve))
+	return r
+}
+
+func (r *HTTPRemote) close() {
+	close(r.stop)
+	r.server.CloseClientConnections()
+	r.server.Close()
+}
+
+// Addr is the server's host:port.
+func (r *HTTPRemote) Addr() string { return r.server.Listener.Addr().String() }
+
+// Server is the server itself, for its certificate.
+func (r *HTTPRemote) Server() *httptest.Server { return r.server }
+
+// Arrived receives a value for each request.
+func (r *HTTPRemote) Arrived() <-chan struct{} { return r.arrived }
+
+// Received returns the requests so far.
+func (r *HTTPRemote) Received() []Received {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]Received(nil), r.received...)
+}
+
+// Script sets the answers to the next requests.
+func (r *HTTPRemote) Script(answers ...HTTPAnswer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.script = append(r.script, answers...)
+}
+
+// Next sets the answers to the next requests.
+func (r *HTTPRemote) Next(answers ...Answer) {
+	for _, a := range answers {
+		r.Script(r.inHTTP(a))
+	}
+}
+
+func (r *HTTPRemote) inHTTP(a Answer) HTTPAnswer {
+	date := time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC) // far from any real clock: only the answer's own Date tells
+	switch a {
+	case Busy:
+		return HTTPAnswer{Status: http.StatusServiceUnavailable, Body: "<html>busy</html>"}
+	case Refuse:
+		return HTTPAnswer{Status: http.StatusBadRequest, Body: "no"}
+	case Echo:
+		return HTTPAnswer{Status: http.StatusForbidden, Echo: true}
+	case WaitSeconds:
+		return HTTPAnswer{Status: http.StatusTooManyRequests, Header: map[string]string{"Retry-After": "7"}}
+	case WaitDate:
+		return HTTPAnswer{Status: http.StatusTooManyRequests, Header: map[string]string{
+			"Date":        date.Format(http.TimeFormat),
+			"Retry-After": date.Add(90 * time.Second).Format("Monday, 02-Jan-06 15:04:05 GMT"),
+		}}
+	case HangUp:
+		return HTTPAnswer{Raw: "HTTP/1.1 20"}
+	case Stall:
+		return HTTPAnswer{Stall: true}
+	}
+	return r.accept
+}
+
+func (r *HTTPRemote) serve(w http.ResponseWriter, req *http.Request) {
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return // the client left
+	}
+	answer := r.take(req, body)
+	r.arrived <- struct{}{}
+	switch {
+	case answer.Stall:
+		select {
+		case <-req.Context().Done():
+		case <-r.stop:
+		}
+	case answer.Raw != "":
+		cut(w, answer.Raw)
+	default:
+		r.write(w, req, body, answer)
+	}
+}
+
+// take notes the request and returns the answer to it.
+func (r *HTTPRemote) take(req *http.Request, body []byte) HTTPAnswer {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	answer := r.accept
+	if len(r.script) > 0 {
+		answer, r.script = r.script[0], r.script[1:]
+	}
+	header := textproto.MIMEHeader(req.Header.Clone())
+	header.Set("Host", req.Host)
+	r.received = append(r.received, Received{
+		Accepted: answer.Status == r.accept.Status && answer.Body == r.accept.Body,
+		Header:   header, Body: body, Path: req.URL.RequestURI(),
+	})
+	return answer
+}
+
+func (r *HTTPRemote) write(w http.ResponseWriter, req *http.Request, body []byte, answer HTTPAnswer) {
+	for name, value := range answer.Header {
+		w.Header().Set(name, value)
+	}
+	w.WriteHeader(answer.Status)
+	if answer.Echo {
+		fmt.Fprintf(w, "%s %s\n%v\n%s", req.Method, req.URL, req.Header, body)
+	}
+	// A client that left is no fault of the script.
+	_, err := io.WriteString(w, answer.Body)
+	for err == nil && answer.Endless {
+		select {
+		case <-r.stop:
+			return
+		case <-req.Context().Done():
+			return
+		default:
+			_, err = io.WriteString(w, "an endless answer ")
+		}
+	}
+}
+
+// cut writes raw and closes the connection.
+func cut(w http.ResponseWriter, raw string) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(fmt.Sprintf("cut an answer: %v", err)) // HTTP/1 only
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, raw); err != nil {
+		return // the client left
+	}
+}

@@ -1,0 +1,83 @@
+package connectors
+
+import "time"
+
+// Stats is what an engine did since it was made, and how it is now.
+type Stats struct {
+	Waiting  int // events held and not in flight; the stream may keep more
+	InFlight int // events that a worker has
+
+	Delivered uint64 // events
+	Filtered  uint64
+	Dead      uint64
+	Expired   uint64
+	Skipped   uint64 // events that came although the ledger says they are settled
+	Failed    uint64 // attempts
+
+	// Failures counts the attempts that failed since the last delivery, Since is
+	// when the first of them ended and LastError what the last one said, free of
+	// secrets.
+	Failures  int
+	Since     time.Time
+	LastError string
+
+	PausedUntil  time.Time // the receiver asked for silence until then; zero if never
+	LastDelivery time.Time // zero if none
+
+	// StoreError is why the ledger, the feed or the graveyard cannot be reached,
+	// empty while they can.
+	StoreError string
+}
+
+// Stats may be called at any time, concurrently, and costs next to nothing.
+func (e *Engine) Stats() Stats {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.stats
+}
+
+// trouble puts on record that the bus failed; it is tried again.
+func (e *Engine) trouble(what string, err error) {
+	text := clip(what + ": " + err.Error())
+	e.mu.Lock()
+	e.stats.StoreError = text
+	e.mu.Unlock()
+	e.cfg.Logger.Warn("the event store fails, trying again", "error", text)
+}
+
+// relief takes back trouble.
+func (e *Engine) relief() {
+	e.mu.Lock()
+	e.stats.StoreError = ""
+	e.mu.Unlock()
+}
+
+// count adds what became of an event.
+func (s *Stats) count(o Outcome) {
+	switch o {
+	case Delivered:
+		s.Delivered++
+	case Filtered:
+		s.Filtered++
+	case Dead:
+		s.Dead++
+	case Expired:
+		s.Expired++
+	}
+}
+
+// attempted takes in the outcome of an attempt that ended at about now: what
+// went wrong, or "".
+func (s *Stats) attempted(err string, now time.Time) {
+	if err == "" {
+		s.Failures, s.Since, s.LastError = 0, time.Time{}, ""
+		s.LastDelivery = now
+		return
+	}
+	s.Failed++
+	s.Failures++
+	if s.Failures == 1 {
+		s.Since = now
+	}
+	s.LastError = err
+}

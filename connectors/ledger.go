@@ -1,0 +1,225 @@
+package connectors
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/trackops-notifier/trackops-notifier/events"
+)
+
+// A Ledger keeps what happened to each event.
+type Ledger interface {
+	// Note stores the JSON of one [Note]; it is durable when Note returns nil.
+	// After an error it may be stored or not, and is stored again.
+	Note(ctx context.Context, note []byte) error
+
+	// Settle acknowledges an event to the stream: it never comes again. Of ev,
+	// Sequence, Replay, Subject and At are always set, Body only when at hand.
+	// It may be called again for the same event.
+	Settle(ctx context.Context, ev events.Stored) error
+}
+
+// A History calls fn with every note of this connector, oldest first, and ends
+// with fn's error.
+type History func(ctx context.Context, fn func(note []byte) error) error
+
+// An Outcome is what became of an attempt or of an event.
+type Outcome string
+
+// Failed is the outcome of an attempt that may be followed by another. The
+// others settle the event.
+const (
+	Delivered Outcome = "delivered" // the other side accepted it
+	Failed    Outcome = "failed"
+	Dead      Outcome = "dead"     // it lies among the dead letters
+	Filtered  Outcome = "filtered" // the connector's filter does not want it
+	Expired   Outcome = "expired"  // it left the stream before it could be sent
+)
+
+// A Note is one line of the ledger: a failed attempt, or what settled an event.
+type Note struct {
+	EventID    string    `json:"event_id"`
+	Sequence   uint64    `json:"sequence"`
+	Replay     uint64    `json:"replay,omitempty"`  // the operator's request that it belongs to
+	Attempt    int       `json:"attempt,omitempty"` // 1 at the first; a 429 is repeated with the same number
+	At         time.Time `json:"at"`                // when the attempt began, or the event was settled without one
+	DurationMS int64     `json:"duration_ms"`
+	Outcome    Outcome   `json:"outcome"`
+	Status     int       `json:"status,omitempty"` // HTTP, when there was an answer
+	Error      string    `json:"error,omitempty"`  // at most 300 characters, one line
+	Next       time.Time `json:"next,omitzero"`    // of a failed attempt; absent when it was the last
+	Reason     string    `json:"reason,omitempty"` // why there is no further attempt
+}
+
+// note writes the try as a line of the ledger.
+func (t try) note(id string, e entry) Note {
+	n := Note{
+		EventID: id, Sequence: e.sequence, Replay: e.replay, Attempt: t.attempt,
+		At: time.Unix(0, t.at).UTC(), DurationMS: t.took.Milliseconds(),
+		Outcome: Failed, Status: t.status, Error: t.err,
+	}
+	if t.next != 0 {
+		n.Next = time.Unix(0, t.next).UTC()
+	}
+	return n
+}
+
+// try is the reverse of [try.note].
+func (n Note) try() try {
+	t := try{
+		at: n.At.UnixNano(), took: time.Duration(n.DurationMS) * time.Millisecond,
+		attempt: n.Attempt, status: n.Status, err: n.Error,
+	}
+	if !n.Next.IsZero() {
+		t.next = n.Next.UnixNano()
+	}
+	return t
+}
+
+// encodeJSON returns v as one line that keeps the bytes of a json.RawMessage.
+func encodeJSON(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// clip makes text fit for a ledger line and a header: one line, valid UTF-8,
+// at most 300 characters.
+func clip(text string) string {
+	const limit = 300
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(text, "\uFFFD"))
+	if utf8.RuneCountInString(text) <= limit {
+		return text
+	}
+	return string([]rune(text)[:limit-1]) + "…"
+}
+
+// A memory is what the ledger says of events that the stream may bring again.
+// Events are known by a digest of their id, not by their sequence: a stream made
+// anew counts from 1 again, and its events must not be taken for settled ones.
+type memory struct {
+	settled map[digest]uint64 // the sequence in the stream
+	failed  map[digest]*progress
+	pruned  bool
+}
+
+type digest [16]byte
+
+func newMemory() *memory {
+	return &memory{settled: map[digest]uint64{}, failed: map[digest]*progress{}}
+}
+
+func digestOf(id string, replay uint64) digest {
+	var buf [128]byte
+	b := binary.BigEndian.AppendUint64(buf[:0], replay)
+	sum := sha256.Sum256(append(b, id...))
+	return digest(sum[:16])
+}
+
+// learn takes in one note; later ones outrank earlier ones.
+func (m *memory) learn(raw []byte) error {
+	var n Note
+	if err := json.Unmarshal(raw, &n); err != nil {
+		return fmt.Errorf("decode note: %w", err)
+	}
+	d := digestOf(n.EventID, n.Replay)
+	if n.Outcome != Failed {
+		m.settled[d] = n.Sequence
+		if n.Replay != 0 {
+			m.settled[d] = math.MaxUint64 // replays come in no order: never pruned
+		}
+		delete(m.failed, d)
+		return nil
+	}
+	p := m.failed[d]
+	if p == nil {
+		p = &progress{id: n.EventID, first: n.At}
+		m.failed[d] = p
+	}
+	p.remember(n.try())
+	p.next, p.reason, p.spent = n.Next, n.Reason, n.Attempt
+	if n.Status == statusThrottled {
+		p.spent, p.throttled = n.Attempt-1, p.throttled+1
+	} else {
+		p.throttled = 0
+	}
+	if n.Next.IsZero() && p.reason == "" {
+		p.reason = "schedule exhausted"
+	}
+	return nil
+}
+
+// recall says whether the event was settled, and otherwise what is known of its
+// attempts, nil for nothing. It forgets what it told: the caller keeps it now.
+//
+// The stream begins with the oldest event that was not acknowledged, so what was
+// settled before the first one that comes, and is no replay, cannot come again
+// and leaves the memory.
+func (m *memory) recall(id string, e entry) (settled bool, past *progress) {
+	if len(m.settled) == 0 && len(m.failed) == 0 {
+		return false, nil
+	}
+	if !m.pruned && e.replay == 0 {
+		m.pruned = true
+		for d, sequence := range m.settled {
+			if sequence < e.sequence {
+				delete(m.settled, d)
+			}
+		}
+	}
+	d := digestOf(id, e.replay)
+	if _, ok := m.settled[d]; ok {
+		delete(m.settled, d)
+		return true, nil
+	}
+	past = m.failed[d]
+	delete(m.failed, d)
+	return false, past
+}
+
+// A settledSet is the events settled since the start, a bit each: the stream
+// begins again at its oldest unacknowledged event when its server restarts.
+type settledSet struct {
+	pages   map[uint64]uint64 // sequence/64 to one bit per event
+	replays map[ident]struct{}
+}
+
+// An ident names an event among those that came from the stream.
+type ident struct{ sequence, replay uint64 }
+
+func newSettledSet() *settledSet {
+	return &settledSet{pages: map[uint64]uint64{}, replays: map[ident]struct{}{}}
+}
+
+func (s *settledSet) add(id ident) {
+	if id.replay != 0 {
+		s.replays[id] = struct{}{}
+		return
+	}
+	s.pages[id.sequence/64] |= 1 << (id.sequence % 64)
+}
+
+func (s *settledSet) has(id ident) bool {
+	if id.replay != 0 {
+		_, ok := s.replays[id]
+		return ok
+	}
+	return s.pages[id.sequence/64]&(1<<(id.sequence%64)) != 0
+}

@@ -1,0 +1,242 @@
+package poller
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/trackops-notifier/trackops-notifier/events"
+	"github.com/trackops-notifier/trackops-notifier/internal/fault"
+	"github.com/trackops-notifier/trackops-notifier/state"
+	"github.com/trackops-notifier/trackops-notifier/trackops"
+)
+
+// A denial is an account that is refused as a whole.
+type denial struct {
+	times int
+	until time.Time
+}
+
+// An outage is a source that does not answer.
+type outage struct {
+	failures int // in a row, over all collections
+	since    time.Time
+	told     bool // source_unreachable was published
+	until    time.Time
+}
+
+const (
+	firstRetry   = 2 * time.Second
+	slowestRetry = time.Minute
+	// Failures of one collection alone are its own; this many in a row, with
+	// nothing answered in between, are the account's.
+	accountFailures = 3
+	// unreachableAfter is how long an outage lasts before it is news.
+	unreachableAfter = 30 * time.Second
+
+	firstDenied   = time.Minute
+	slowestDenied = time.Hour
+	offFor        = 24 * time.Hour
+)
+
+// checkFilters refuses an answer that shows records outside of what was asked:
+// a filter that is silently ignored would make every poll a flood.
+func (w *watch) checkFilters(a answer) error {
+	q := a.job.request
+	for _, r := range a.rows {
+		u, c := r.key.Updated, r.key.Created
+		if !q.UpdatedFrom.IsZero() && !u.IsZero() && u.Before(q.UpdatedFrom.Add(-resolution)) {
+			return fmt.Errorf("%s: %w %s", w.layout.collection.Name, trackops.ErrIgnored, askUpdated)
+		}
+		if !q.CreatedFrom.IsZero() && !c.IsZero() && c.Before(q.CreatedFrom.Add(-resolution)) ||
+			!q.CreatedTo.IsZero() && c.After(q.CreatedTo.Add(resolution)) {
+			return fmt.Errorf("%s: %w %s", w.layout.collection.Name, trackops.ErrIgnored, askWindow)
+		}
+	}
+	return nil
+}
+
+// succeeded ends what failures began.
+func (p *Poller) succeeded(w *watch) error {
+	p.mu.Lock()
+	p.pace.answered()
+	recovered := p.outage.told || p.denied.times > 0
+	p.outage, p.denied = outage{}, denial{}
+	w.failures, w.retryAt, w.lastError, w.off = 0, time.Time{}, "", ""
+	p.mu.Unlock()
+	if recovered {
+		return p.publish("source_recovered", p.Account, "Trackops answers again.", nil)
+	}
+	return nil
+}
+
+// failed decides what a failure means and when to ask again. The walk stays
+// where it stood. It returns an error only if the state cannot be written.
+func (p *Poller) failed(w *watch, j job, err error, poll *Poll) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	poll.Err, poll.Outcome = err, "error"
+	w.lastError = err.Error()
+	switch {
+	case trackops.IsThrottled(err):
+		poll.Outcome = "throttled"
+		wait, _ := fault.After(err)
+		p.pace.throttled(wait, now)
+		return nil
+	case trackops.IsUnsupported(err) || errors.Is(err, trackops.ErrIgnored):
+		if w.refuse(j.request, now) {
+			poll.Outcome = "refused"
+			return p.Store.Update(func(tx *state.Tx) error {
+				return p.saveCursor(tx, w.layout.collection.Name, w.cursor)
+			})
+		}
+	case trackops.IsDenied(err):
+		poll.Outcome = "denied"
+		return p.deny(w, err, now)
+	case trackops.IsNotFound(err):
+		poll.Outcome = "denied"
+		w.switchOff("the API has no such collection (404)", now)
+		return nil
+	}
+	return p.retryLater(w, err, now)
+}
+
+// retryLater backs off: the collection, and the whole account when nothing
+// answers any more.
+func (p *Poller) retryLater(w *watch, err error, now time.Time) error {
+	w.failures++
+	w.retryAt = now.Add(fault.Backoff(w.failures, firstRetry, slowestRetry))
+	if wait, asked := fault.After(err); asked {
+		p.outage.until = now.Add(wait)
+	}
+	if p.outage.failures++; p.outage.failures == 1 {
+		p.outage.since = now
+	}
+	if p.outage.failures < accountFailures {
+		return nil
+	}
+	until := now.Add(fault.Backoff(p.outage.failures-accountFailures+1, firstRetry, slowestRetry))
+	p.outage.until = later(p.outage.until, until)
+	if p.outage.told || now.Sub(p.outage.since) < unreachableAfter {
+		return nil
+	}
+	p.outage.told = true
+	return p.publish("source_unreachable", p.Account,
+		fmt.Sprintf("Trackops has not answered since %s: %v", p.outage.since.UTC().Format(time.RFC3339), err),
+		map[string]any{"since": p.outage.since.UTC().Format(time.RFC3339), "error": err.Error()})
+}
+
+// deny handles 401 and 403: of the account as a whole, or of one collection
+// that is not activated.
+func (p *Poller) deny(w *watch, err error, now time.Time) error {
+	if fault.Status(err) == 403 {
+		w.switchOff("the API refuses this collection (403)", now)
+		if !p.allOff() {
+			return nil
+		}
+	}
+	p.denied.times++
+	p.denied.until = now.Add(fault.Backoff(p.denied.times, firstDenied, slowestDenied))
+	for _, other := range p.watches {
+		if other.off != "" {
+			other.retryAt = p.denied.until
+		}
+	}
+	if p.denied.times > 1 {
+		return nil
+	}
+	return p.publish("credentials_rejected", p.Account,
+		"Trackops rejects the credentials: check the user name and the token. Nothing is polled until they are accepted.",
+		map[string]any{"status": fault.Status(err)})
+}
+
+func (p *Poller) allOff() bool {
+	for _, w := range p.watches {
+		if w.off == "" {
+			return false
+		}
+	}
+	return true
+}
+
+// switchOff leaves a collection alone for a day.
+func (w *watch) switchOff(why string, now time.Time) {
+	w.off = why
+	w.retryAt = now.Add(offFor)
+}
+
+// refuse switches off what the API did not understand, and reports whether there
+// was anything: the bare list has nothing to switch off. The fixed parameters of
+// a collection are suspected first, and the same question is asked without them.
+func (w *watch) refuse(q trackops.Request, now time.Time) bool {
+	switch {
+	case len(q.Collection.Query) > 0 && !q.Bare:
+		w.cursor = w.cursor.refuse(askQuery, now)
+		return true
+	case q.Count:
+		w.cursor = w.cursor.refuse(askCount, now)
+	case !q.CreatedFrom.IsZero() || !q.CreatedTo.IsZero():
+		w.cursor = w.cursor.refuse(askWindow, now)
+	case !q.UpdatedFrom.IsZero():
+		w.cursor = w.cursor.refuse(askUpdated, now)
+	default:
+		return false
+	}
+	if q.Bare {
+		// It was the question, not the fixed parameters, which were left out to
+		// find that out.
+		w.cursor = w.cursor.accept(askQuery)
+	}
+	w.restartWalks(now)
+	return true
+}
+
+// restartWalks begins the walks under way again with the questions that are left.
+func (w *watch) restartWalks(now time.Time) {
+	w.incremental, w.sweep = nil, nil
+	if w.cursor.Baseline == nil {
+		return
+	}
+	b := *w.cursor.Baseline
+	if b.Stage == stageVerify {
+		b.Recount = 0
+	}
+	b.startReading(w.windows(now))
+	if !w.cursor.takes(askCount, now) {
+		b.Count = -1
+	}
+	w.cursor.Baseline = &b
+}
+
+// publish puts a system event into the outbox.
+func (p *Poller) publish(what, about, message string, detail map[string]any) error {
+	return p.Store.Update(func(tx *state.Tx) error {
+		n, err := tx.NextSystem(p.Account)
+		if err != nil {
+			return err
+		}
+		return appendEvent(tx, events.Event{
+			Source: p.SourceURL,
+			Data: events.Data{
+				Account:    p.Account,
+				Collection: events.System,
+				Action:     events.Action(what),
+				ID:         about,
+				Revision:   n,
+				ObservedAt: time.Now().UTC().Truncate(time.Millisecond),
+				Message:    message,
+				Detail:     detail,
+			},
+		})
+	})
+}
+
+func (p *Poller) saveCursor(tx *state.Tx, collection string, c cursor) error {
+	raw, err := json.Marshal(c)
+	if err != nil {
+		return fmt.Errorf("write cursor: %w", err)
+	}
+	return tx.SetCursor(p.Account, collection, raw)
+}

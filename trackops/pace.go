@@ -1,0 +1,102 @@
+package trackops
+
+import (
+	"context"
+	"net"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// gapMargin lengthens the gap between two requests: they arrive with jitter, so
+// a gap of exactly one second is half the time too short at the other end.
+const gapMargin = 0.02
+
+// pace spaces the requests of an account. The limiter alone is not enough: it
+// counts from when it let a request through, and one that then left late (a late
+// wake-up, a slow dial) would be followed too closely by the next. So behind it
+// a gate measures from when bytes last left on a connection.
+type pace struct {
+	limiter *rate.Limiter
+
+	mu      sync.Mutex
+	rate    float64
+	written time.Time
+}
+
+// newPace continues after a request written at last, perhaps by an earlier process.
+func newPace(perSecond float64, last time.Time) *pace {
+	if now := time.Now(); last.After(now) {
+		last = now // the clock was set back since
+	}
+	p := &pace{limiter: rate.NewLimiter(rate.Limit(perSecond), 1), written: last}
+	p.setRate(perSecond)
+	return p
+}
+
+func (p *pace) setRate(perSecond float64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rate = perSecond
+	p.limiter.SetLimit(rate.Limit(perSecond))
+}
+
+// wait returns when the next request may be written.
+func (p *pace) wait(ctx context.Context) error {
+	grant := p.limiter.Reserve()
+	due := time.Now().Add(grant.Delay())
+	for {
+		now := time.Now()
+		// The gate is asked again after each wait: the rate may have changed.
+		d := max(due.Sub(now), p.untilOpen(now))
+		if d <= 0 {
+			return nil
+		}
+		timer := time.NewTimer(d)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			grant.Cancel()
+			return ctx.Err()
+		}
+	}
+}
+
+func (p *pace) untilOpen(now time.Time) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.written.IsZero() {
+		return 0
+	}
+	gap := time.Duration((1 + gapMargin) / p.rate * float64(time.Second))
+	return p.written.Add(gap).Sub(now)
+}
+
+func (p *pace) noteWrite() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.written = time.Now()
+}
+
+func (p *pace) lastWrite() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.written
+}
+
+// A pacedConn notes when it writes. This is later, and truer, than what
+// httptrace.WroteRequest says: that is called before the buffer is flushed, and
+// not for a request that is still on its way out when its context ends.
+type pacedConn struct {
+	net.Conn
+	pace *pace
+}
+
+func (c pacedConn) Write(b []byte) (int, error) {
+	c.pace.noteWrite()
+	n, err := c.Conn.Write(b)
+	c.pace.noteWrite()
+	return n, err
+}
