@@ -93,7 +93,10 @@ func (r *rig) publish(t testing.TB, account string, from, to int) []uint64 {
 func (r *rig) revisions(t testing.TB, account string) []int {
 	t.Helper()
 	revisions := []int{}
-	if _, err := r.Tail(t.Context(), account, 0, func(_ uint64, id string) error {
+	if _, err := r.Tail(t.Context(), account, 0, func(_ uint64, owner, id string) error {
+		if owner != account {
+			return nil
+		}
 		revisions = append(revisions, revision(t, id))
 		return nil
 	}); err != nil {
@@ -221,9 +224,12 @@ func TestNothingBlocksWithoutAServer(t *testing.T) {
 	defer f.Close()
 	r.server.Close()
 	begin := time.Now()
-	if _, err := r.Publish(t.Context(), event(t, "acme", 1, `{}`)); err == nil {
+	short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := r.Publish(short, event(t, "acme", 1, `{}`)); err == nil {
 		t.Error("Publish to a stopped server succeeded")
 	}
+	until(t, "disconnected", func() bool { return !r.Connected() })
 	if err := f.Note(t.Context(), []byte("x")); err == nil {
 		t.Error("Note to a stopped server succeeded")
 	}
@@ -232,7 +238,6 @@ func TestNothingBlocksWithoutAServer(t *testing.T) {
 	if _, err := f.Next(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Next = %v, want the context's error", err)
 	}
-	until(t, "disconnected", func() bool { return !r.Connected() })
 	if _, err := r.Publish(t.Context(), event(t, "acme", 1, `{}`)); !errors.Is(err, ErrDisconnected) {
 		t.Errorf("Publish = %v, want ErrDisconnected", err)
 	}
@@ -241,7 +246,7 @@ func TestNothingBlocksWithoutAServer(t *testing.T) {
 	if _, err := f.Next(t.Context()); !errors.Is(err, ErrClosed) {
 		t.Errorf("Next of a closed feed = %v, want ErrClosed", err)
 	}
-	if took := time.Since(begin); took > 2*apiTimeout {
+	if took := time.Since(begin); took > apiTimeout {
 		t.Errorf("it took %s", took)
 	}
 }

@@ -55,7 +55,7 @@ func (f *Feed) source(stream, consumer string, filter []string) *source {
 	return &source{
 		bus: f.bus, stream: stream, name: consumer, filter: filter,
 		ready:   make(chan delivery),
-		waiting: map[uint64]string{},
+		waiting: map[uint64]handed{},
 		restart: func() {},
 	}
 }
@@ -69,6 +69,11 @@ func (f *Feed) open(ctx context.Context) error {
 		return err
 	}
 	f.events.high = floor
+	if floor > 0 {
+		if f.events.highTime, err = f.bus.storedAfter(ctx, Stream, floor-1, eventSubjects); err != nil {
+			return err
+		}
+	}
 	eventConsumer, err := f.events.place(ctx, floor)
 	if err != nil {
 		return err

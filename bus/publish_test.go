@@ -2,8 +2,10 @@ package bus
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -121,6 +123,56 @@ func TestSecondWriter(t *testing.T) {
 	equal(t, "revisions", r.revisions(t, "acme"), []int{1, 2, 7})
 }
 
+// The fence is around the whole account: two writers rarely meet on one subject.
+func TestSecondWriterOnAnotherSubject(t *testing.T) {
+	r := newRig(t)
+	r.publish(t, "acme", 1, 2)
+	bus, err := r.server.Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bus.Close()
+	bus.Resume("acme", 2)
+	foreign := event(t, "acme", 7, `{}`)
+	foreign.Subject = "trackops.acme.cases.created"
+	if _, err := bus.Publish(t.Context(), foreign); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Publish(t.Context(), event(t, "acme", 3, `{}`)); !errors.Is(err, ErrOtherWriter) {
+		t.Errorf("Publish = %v, want ErrOtherWriter", err)
+	}
+	if _, err := bus.Publish(t.Context(), event(t, "acme", 8, `{}`)); err != nil {
+		t.Errorf("the account's writer, on another subject: %v", err)
+	}
+}
+
+// The stream went on with another account's events, past the place where ours
+// ended: only the account's own last event shows the loss.
+func TestLostEventsBehindAnotherAccount(t *testing.T) {
+	r := newRig(t)
+	r.publish(t, "acme", 1, 3)
+	r.publish(t, "other", 1, 5)
+	if err := r.remove(t.Context(), Stream, 3); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := r.Publish(t.Context(), event(t, "acme", 4, `{}`)); !errors.Is(err, ErrRolledBack) {
+			t.Errorf("Publish = %v, want ErrRolledBack", err)
+		}
+	}
+}
+
+// An older event published once more moves nothing, while the server remembers it.
+func TestRepetitionOfAnOlderEvent(t *testing.T) {
+	r := newRig(t)
+	r.publish(t, "acme", 1, 3)
+	if got := r.publish(t, "acme", 2, 2); got[0] != 2 {
+		t.Errorf("the repeated event got sequence %d, want 2", got[0])
+	}
+	r.publish(t, "acme", 4, 4)
+	equal(t, "revisions", r.revisions(t, "acme"), upTo(1, 4))
+}
+
 func TestForgottenResume(t *testing.T) {
 	r := newRig(t)
 	r.publish(t, "acme", 1, 2)
@@ -172,7 +224,7 @@ func TestRepetitionAfterPurge(t *testing.T) {
 func (r *rig) reconcile(t *testing.T, account string, held []events.Encoded) {
 	t.Helper()
 	have := map[string]bool{}
-	state, err := r.Tail(t.Context(), account, 0, func(_ uint64, id string) error {
+	state, err := r.Tail(t.Context(), account, 0, func(_ uint64, _, id string) error {
 		have[id] = true
 		return nil
 	})
@@ -219,7 +271,7 @@ func TestFilesRolledBackToTheirLastSync(t *testing.T) {
 		if _, err := r.Publish(t.Context(), event(t, "acme", 9, `{}`)); !errors.Is(err, ErrRolledBack) {
 			t.Fatalf("Publish = %v, want ErrRolledBack", err)
 		}
-		state, err := r.Tail(t.Context(), "acme", 3, func(uint64, string) error { return nil })
+		state, err := r.Tail(t.Context(), "acme", 3, func(uint64, string, string) error { return nil })
 		if err != nil || state != (State{First: 1, Last: 4, LastOfAccount: 4}) {
 			t.Errorf("Tail = %+v, %v", state, err)
 		}
@@ -249,7 +301,7 @@ func TestFullStreamWaits(t *testing.T) {
 	record := `"` + strings.Repeat("x", 3000) + `"`
 	published := 0
 	var err error
-	for err == nil {
+	for err == nil && published < 100 {
 		published++
 		_, err = r.Publish(t.Context(), event(t, "acme", published, record))
 	}
@@ -344,19 +396,19 @@ func TestTail(t *testing.T) {
 	r.publish(t, "other", 1, 2)
 	r.publish(t, "acme", 4, 5)
 	r.publish(t, "other", 3, 3)
-	var sequences []uint64
-	state, err := r.Tail(t.Context(), "acme", 3, func(sequence uint64, _ string) error {
-		sequences = append(sequences, sequence)
+	var tail []string
+	state, err := r.Tail(t.Context(), "acme", 3, func(sequence uint64, account, _ string) error {
+		tail = append(tail, fmt.Sprint(sequence, " ", account))
 		return nil
 	})
 	if err != nil || state != (State{First: 1, Last: 8, LastOfAccount: 7}) {
 		t.Errorf("Tail = %+v, %v", state, err)
 	}
-	if len(sequences) != 3 || sequences[0] != 3 || sequences[1] != 6 || sequences[2] != 7 {
-		t.Errorf("sequences = %v, want 3 6 7", sequences)
+	if want := []string{"3 acme", "4 other", "5 other", "6 acme", "7 acme", "8 other"}; !slices.Equal(tail, want) {
+		t.Errorf("tail = %v, want %v", tail, want)
 	}
 	stop := errors.New("stop")
-	if _, err := r.Tail(t.Context(), "acme", 1, func(uint64, string) error { return stop }); !errors.Is(err, stop) {
+	if _, err := r.Tail(t.Context(), "acme", 1, func(uint64, string, string) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("Tail = %v, want fn's error", err)
 	}
 	if sequence, id, err := r.LastOf(t.Context(), "acme"); err != nil || sequence != 7 || revision(t, id) != 5 {

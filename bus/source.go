@@ -39,9 +39,15 @@ type source struct {
 	round    uint64
 	received uint64             // messages of this round
 	high     uint64             // the highest sequence handed out, or the position at start
-	highTime time.Time          // when the stream took it
-	waiting  map[uint64]string  // handed out and not settled: where to acknowledge
+	highTime time.Time          // when the stream took it; zero: not known
+	waiting  map[uint64]handed  // handed out and not settled
 	restart  context.CancelFunc // ends the present round
+}
+
+// handed is what is kept of a message that is not settled.
+type handed struct {
+	reply string // where to acknowledge
+	at    int64  // when the stream took it, in nanoseconds
 }
 
 // A delivery is a message as it came in.
@@ -106,8 +112,10 @@ func (s *source) run(ctx context.Context, c jetstream.Consumer) {
 	}
 }
 
-// again begins a round behind the last settled message. If the stream was rolled
-// back meanwhile, behind its end.
+// again begins a round behind the last settled message. The server may have lost
+// what it had not synced and have gone on from there: then the sequences belong to
+// other messages now, but these are younger than what they replace. So the round
+// begins at the earlier one of where the sequence says and where the time says.
 func (s *source) again(ctx context.Context) (jetstream.Consumer, error) {
 	info, err := s.bus.info(ctx, s.stream)
 	if err != nil {
@@ -116,12 +124,37 @@ func (s *source) again(ctx context.Context) (jetstream.Consumer, error) {
 	s.mu.Lock()
 	s.round++
 	s.received = 0
-	floor := min(s.high, info.State.LastSeq)
-	for sequence := range s.waiting {
+	floor, since := min(s.high, info.State.LastSeq), s.highTime
+	if !since.IsZero() {
+		since = since.Add(1)
+	}
+	for sequence, h := range s.waiting {
 		floor = min(floor, sequence-1)
+		if at := time.Unix(0, h.at); at.Before(since) {
+			since = at
+		}
 	}
 	s.mu.Unlock()
+	if !since.IsZero() {
+		before, err := s.bus.lastBefore(ctx, s.stream, since)
+		if err != nil {
+			return nil, err
+		}
+		floor = min(floor, before)
+	}
 	return s.place(ctx, floor)
+}
+
+// lastBefore returns the sequence of the stream's last message before a time.
+func (b *Bus) lastBefore(ctx context.Context, stream string, at time.Time) (uint64, error) {
+	ctx, cancel := deadline(ctx)
+	defer cancel()
+	c, err := b.js.CreateConsumer(ctx, stream, scanConfig{since: at, headersOnly: true}.consumer())
+	if err != nil {
+		return 0, fmt.Errorf("messages of %s since a time: %w", stream, plain(err))
+	}
+	b.dropConsumer(stream, c.CachedInfo().Name)
+	return c.CachedInfo().Delivered.Stream, nil
 }
 
 // pull forwards messages until something may have been lost.
@@ -175,11 +208,11 @@ func (s *source) accept(d delivery) bool {
 	// what it had not synced, and went on from there.
 	if sequence > s.high || d.meta.Timestamp.After(s.highTime) {
 		s.high, s.highTime = sequence, d.meta.Timestamp
-		s.waiting[sequence] = d.Reply()
+		s.waiting[sequence] = handed{d.Reply(), d.meta.Timestamp.UnixNano()}
 		return true
 	}
-	if _, ok := s.waiting[sequence]; ok {
-		s.waiting[sequence] = d.Reply()
+	if h, ok := s.waiting[sequence]; ok {
+		s.waiting[sequence] = handed{d.Reply(), h.at}
 	} else {
 		s.ack(d.Reply())
 	}
@@ -199,9 +232,9 @@ func (s *source) isWaiting(sequence uint64) bool {
 func (s *source) settle(sequence uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if reply, ok := s.waiting[sequence]; ok {
+	if h, ok := s.waiting[sequence]; ok {
 		delete(s.waiting, sequence)
-		s.ack(reply)
+		s.ack(h.reply)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -16,10 +17,11 @@ type State struct {
 	LastOfAccount uint64 // 0: the account has no event in the stream
 }
 
-// Tail calls fn for each event of the account from sequence from on, in order,
-// without its body. It ends at the stream's end or with fn's error. The account
-// must not be published meanwhile.
-func (b *Bus) Tail(ctx context.Context, account string, from uint64, fn func(sequence uint64, id string) error) (State, error) {
+// Tail calls fn for each event from sequence from on, in order, without its
+// body: the given account's, and the others' too, which tell a place that was
+// given to somebody else from an empty one. It ends at the stream's end or with
+// fn's error. The account must not be published meanwhile.
+func (b *Bus) Tail(ctx context.Context, account string, from uint64, fn func(sequence uint64, account, id string) error) (State, error) {
 	info, err := b.info(ctx, Stream)
 	if err != nil {
 		return State{}, err
@@ -28,16 +30,18 @@ func (b *Bus) Tail(ctx context.Context, account string, from uint64, fn func(seq
 	if state.LastOfAccount, _, err = b.LastOf(ctx, account); err != nil {
 		return State{}, err
 	}
-	if from > state.LastOfAccount {
+	if from > state.Last {
 		return state, nil
 	}
 	from = max(from, 1)
-	what := scanConfig{stream: Stream, subjects: []string{space(account)}, from: from, headersOnly: true}
+	what := scanConfig{stream: Stream, subjects: []string{space("*")}, from: from, headersOnly: true}
 	err = b.scan(ctx, what, func(m jetstream.Msg, meta *jetstream.MsgMetadata) error {
-		return fn(meta.Sequence.Stream, m.Headers().Get(headerID))
+		_, rest, _ := strings.Cut(m.Subject(), ".")
+		owner, _, _ := strings.Cut(rest, ".")
+		return fn(meta.Sequence.Stream, owner, m.Headers().Get(headerID))
 	})
 	if err != nil {
-		return State{}, fmt.Errorf("events of %s from %d: %w", account, from, err)
+		return State{}, fmt.Errorf("events of the stream from %d: %w", from, err)
 	}
 	return state, nil
 }

@@ -28,6 +28,13 @@ type Func func(ctx context.Context, d Delivery) error
 // Deliver calls f.
 func (f Func) Deliver(ctx context.Context, d Delivery) error { return f(ctx, d) }
 
+// A Checker is a Connector that can try the way to the other side without a
+// message: log in, or say hello. Check returns nil if that worked, and an error
+// free of secrets otherwise.
+type Checker interface {
+	Check(ctx context.Context) error
+}
+
 // A Middleware adds behaviour around a Connector.
 type Middleware func(Connector) Connector
 

@@ -25,7 +25,7 @@ var ErrAddressRefused = errors.New("address refused")
 // credentials, at the large hosting companies. Most are link-local, which
 // [CheckAddress] refuses as a whole; these are not.
 var never = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"),         // this host (RFC 1122)
+	netip.MustParsePrefix("0.0.0.0/8"),          // this host (RFC 1122)
 	netip.MustParsePrefix("255.255.255.255/32"), // broadcast
 	netip.MustParsePrefix("100.100.100.200/32"), // Alibaba Cloud
 	netip.MustParsePrefix("168.63.129.16/32"),   // Azure
@@ -148,16 +148,24 @@ func ParseEndpoint(setting, value string) (*url.URL, error) {
 	return nil, &SettingError{Setting: setting, Problem: problem, Accepted: "an absolute http or https URL such as https://hooks.example.com/path"}
 }
 
-// Redact returns err, unless its text holds one of the secrets, plain or in base64:
-// then an error with that text blacked out and the same class. The other side's
-// words are useful in an error, and may repeat what we said.
+// maxErrorText bounds what of an error is kept: the other side may say anything.
+const maxErrorText = 600
+
+// minSecret is the length in bytes below which a value is no secret but a word, as
+// in a header "X-Env: eu": blacking it out would only spoil the text.
+const minSecret = 4
+
+// Redact makes an error fit for a log. It returns err as it is, unless its text
+// holds one of the secrets, plain or in base64, or more than a line: then an error
+// of the same class with the secrets blacked out. The other side's words are
+// useful in an error, and may repeat what we said.
 func Redact(err error, secrets ...string) error {
 	if err == nil {
 		return nil
 	}
 	text := err.Error()
 	for _, s := range secrets {
-		if s == "" {
+		if len(s) < minSecret {
 			continue
 		}
 		for _, form := range []string{
@@ -168,7 +176,7 @@ func Redact(err error, secrets ...string) error {
 			text = strings.ReplaceAll(text, form, "[redacted]")
 		}
 	}
-	if text == err.Error() {
+	if text = Shorten(OneLine(text), maxErrorText); text == err.Error() {
 		return err
 	}
 	return reclass(text, err)

@@ -13,15 +13,13 @@ import (
 
 // An arrival is an event that came from the stream, decoded.
 type arrival struct {
-	entry    entry
-	id       string // the event's; a made-up one when the body could not be decoded
-	lane     string
-	filtered bool
-	broken   error // the body could not be decoded
+	entry  entry
+	id     string // the event's; a made-up one when the body could not be decoded
+	lane   string
+	broken error // the body could not be decoded
 }
 
-// arrive decodes ev and asks the filter. The filter is asked here, before an
-// event waits for its turn, so that what nobody wants costs no turn.
+// arrive decodes ev and asks the filter, once.
 func (e *Engine) arrive(ev events.Stored) arrival {
 	a := arrival{entry: entry{
 		sequence: ev.Sequence, replay: ev.Replay, at: ev.At.UnixNano(), subject: ev.Subject,
@@ -35,7 +33,7 @@ func (e *Engine) arrive(ev events.Stored) arrival {
 	}
 	a.id, a.lane = event.ID, laneKey(event)
 	a.entry.load.event = event
-	a.filtered = e.cfg.Filter != nil && !e.cfg.Filter.Match(event)
+	a.entry.unwanted = e.cfg.Filter != nil && !e.cfg.Filter.Match(event)
 	return a
 }
 

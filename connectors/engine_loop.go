@@ -32,21 +32,20 @@ type scheduler struct {
 
 // A job is what a worker does with one event.
 type job struct {
-	task    task
-	entry   entry
-	id      string
-	lane    *lane // nil for what needs no order
-	outcome Outcome
+	task  task
+	entry entry
+	id    string // the event's
+	lane  *lane  // nil for what needs no order
 }
 
 type task int
 
 const (
-	deliver  task = iota // attempt, and note what came of it
-	fetch                // read the body again
-	giveUp               // bury
-	conclude             // note outcome and settle
-	ack                  // settle what the ledger has already
+	deliver   task = iota // attempt, and note what came of it
+	fetch                 // read the body again
+	giveUp                // bury
+	filterOut             // settle what the filter does not want
+	ack                   // settle what the ledger has already
 )
 
 func newScheduler(e *Engine, known *memory) *scheduler {
@@ -126,8 +125,8 @@ func (s *scheduler) hungry() bool {
 	return toDo < 2*s.engine.cfg.Concurrency && s.lanes.waiting < s.engine.cfg.MaxWaiting
 }
 
-// arrive gives an event its place: in the lane of its record, or among what is
-// settled without sending anything.
+// arrive gives an event its place: in the lane of its record, or among what has
+// none, for it is settled already or nobody can read it.
 func (s *scheduler) arrive(a arrival) {
 	a.entry.subject = s.intern(a.entry.subject)
 	who := a.entry.ident()
@@ -142,8 +141,6 @@ func (s *scheduler) arrive(a arrival) {
 	case a.broken != nil:
 		j.task = giveUp
 		j.entry.past = &progress{reason: clip("undecodable: " + a.broken.Error())}
-	case a.filtered:
-		j.task, j.outcome = conclude, Filtered
 	default:
 		a.entry.past = past
 		s.lanes.add(a.lane, a.entry, time.Now())
@@ -181,6 +178,8 @@ func (s *scheduler) dispatch(now time.Time) {
 			j.task = fetch
 		case head.terminal():
 			j.task = giveUp
+		case head.unwanted:
+			j.task = filterOut
 		default:
 			if at := s.opens(now); at.After(now) {
 				s.gate = at

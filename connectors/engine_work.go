@@ -50,8 +50,8 @@ func (w *worker) do(j job) result {
 		return w.fetch(j)
 	case giveUp:
 		return w.bury(j)
-	case conclude:
-		return w.settle(j, Note{Outcome: j.outcome})
+	case filterOut:
+		return w.settle(j, Note{Outcome: Filtered})
 	case ack:
 		return w.acknowledge(result{job: j})
 	default:
@@ -120,9 +120,9 @@ func (w *worker) deliver(j job) result {
 	if err == nil {
 		n := t.note(j.id, j.entry)
 		n.Outcome = Delivered
+		w.record(j, n, t.took)
 		r := w.settle(j, n)
 		r.attempted = true
-		w.record(j, n, t.took)
 		return r
 	}
 	if w.attempts.Err() != nil {
@@ -152,10 +152,10 @@ func (w *worker) failed(j job, t try, v verdict, ended time.Time) result {
 	past.remember(t)
 	n := t.note(j.id, j.entry)
 	n.Reason = past.reason
+	w.record(j, n, t.took)
 	if w.note(n) != nil {
 		return result{job: j, abandoned: true}
 	}
-	w.record(j, n, t.took)
 	r := result{job: j, outcome: Failed, past: past}
 	if past.reason != "" {
 		r = w.bury(j)

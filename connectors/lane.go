@@ -17,6 +17,7 @@ type entry struct {
 	subject          string
 	load             *load     // nil: to be read again when its turn comes
 	past             *progress // nil before the first attempt
+	unwanted         bool      // by the filter
 }
 
 func (e entry) ident() ident { return ident{e.sequence, e.replay} }

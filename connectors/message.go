@@ -70,8 +70,8 @@ func NewMessage(e events.Event) (Message, error) {
 // Headline is the message in one line: "Client created: Acme Ltd".
 func (m Message) Headline() string {
 	if m.Event.Data.Collection == events.System {
-		if m.Note != "" {
-			return OneLine(m.Note)
+		if note := OneLine(m.Note); note != "" {
+			return note
 		}
 		return m.Noun + ": " + m.Verb
 	}
@@ -91,7 +91,7 @@ func (m Message) Stamp() string {
 }
 
 func (m Message) system() (Message, error) {
-	m.Note = Visible(m.Event.Data.Message)
+	m.Note = strings.TrimSpace(Visible(m.Event.Data.Message))
 	for _, name := range slices.Sorted(maps.Keys(m.Event.Data.Detail)) {
 		raw, err := marshal(m.Event.Data.Detail[name])
 		if err != nil {

@@ -14,7 +14,8 @@ const (
 	// maxThrottle ends the patience with a receiver that answers 429 only.
 	maxThrottle = 7 * 24 * time.Hour
 
-	// throttleWait is the wait after a 429 when the schedule has no waits at all.
+	// throttleWait is the wait after a 429 when neither the receiver nor the
+	// schedule has one.
 	throttleWait = time.Minute
 
 	// statusThrottled is the answer that says nothing about the event.
@@ -97,7 +98,9 @@ func (s schedule) judge(p *progress, err error, now time.Time) verdict {
 		if !asked {
 			step += p.throttled // nobody said when: each time a little later
 		}
-		v.wait = max(s.at(step), after)
+		if v.wait = max(s.at(step), after); v.wait == 0 {
+			v.wait = fault.Jitter(throttleWait)
+		}
 		if now.Add(v.wait).Sub(p.first) > maxThrottle {
 			v.reason = "throttled for seven days"
 		}
@@ -112,7 +115,7 @@ func (s schedule) judge(p *progress, err error, now time.Time) verdict {
 // at returns the wait of a step, with jitter upwards; the last one goes on.
 func (s schedule) at(step int) time.Duration {
 	if len(s) == 0 {
-		return fault.Jitter(throttleWait)
+		return 0
 	}
 	return fault.Jitter(s[min(step, len(s)-1)])
 }

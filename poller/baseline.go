@@ -110,5 +110,8 @@ func (c *cursor) silent(created time.Time) bool {
 	if c.Live || b == nil {
 		return false
 	}
+	if b.Started.IsZero() {
+		return true // the first answer
+	}
 	return !created.After(b.Started) || !created.After(b.Newest)
 }

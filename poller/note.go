@@ -52,10 +52,9 @@ func (p *Poller) saveNote(tx *state.Tx, stopped bool) error {
 // saveAll stores what moved since it was last stored, at the end of a run.
 func (p *Poller) saveAll() error {
 	return p.Store.Update(func(tx *state.Tx) error {
-		for _, w := range p.watches {
-			if err := p.saveCursor(tx, w.layout.collection.Name, w.cursor); err != nil {
-				return err
-			}
+		p.saved = time.Time{}
+		if err := p.saveCursors(tx, nil); err != nil {
+			return err
 		}
 		return p.saveNote(tx, true)
 	})

@@ -54,6 +54,8 @@ type Poller struct {
 	Config
 	watches []*watch
 
+	saved time.Time // when all cursors were last stored
+
 	mu     sync.Mutex // guards what Status reads: everything below, and the watches
 	pace   pace
 	denied denial
@@ -197,7 +199,7 @@ func (p *Poller) take(w *watch, a answer, started time.Time) (map[events.Action]
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	w.commit(next, held, len(edits) > 0, now)
+	w.commit(next, held, now)
 	return counts, nil
 }
 
@@ -224,13 +226,13 @@ func summary(edits []edit) found {
 	return f
 }
 
-// saveEvery is how often a cursor is stored that moved without news: after a
+// saveEvery is how often cursors are stored that moved without news: after a
 // crash the time since is asked again.
-const saveEvery = 5 * time.Second
+const saveEvery = 30 * time.Second
 
 // worthStoring reports whether an answer has to reach the disk now.
 func (p *Poller) worthStoring(w *watch, next progress, edits []edit, now time.Time) bool {
-	return len(edits) > 0 || !next.cursor.Live || !w.cursor.Live || now.Sub(w.saved) >= saveEvery
+	return len(edits) > 0 || !next.cursor.Live || !w.cursor.Live || now.Sub(p.saved) >= saveEvery
 }
 
 func (p *Poller) store(tx *state.Tx, w *watch, edits []edit, next progress, o observation, counts map[events.Action]int) error {
@@ -244,10 +246,31 @@ func (p *Poller) store(tx *state.Tx, w *watch, edits []edit, next progress, o ob
 			counts[action]++
 		}
 	}
+	if err := p.saveCursors(tx, w); err != nil {
+		return err
+	}
 	if err := p.saveCursor(tx, w.layout.collection.Name, next.cursor); err != nil {
 		return err
 	}
 	return p.saveNote(tx, false)
+}
+
+// saveCursors stores the cursors of all collections but one, if that is due.
+func (p *Poller) saveCursors(tx *state.Tx, but *watch) error {
+	now := time.Now()
+	if now.Sub(p.saved) < saveEvery {
+		return nil
+	}
+	p.saved = now
+	for _, w := range p.watches {
+		if w == but {
+			continue
+		}
+		if err := p.saveCursor(tx, w.layout.collection.Name, w.cursor); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (p *Poller) observation(w *watch, a answer, now time.Time) observation {
@@ -265,10 +288,7 @@ func (p *Poller) observation(w *watch, a answer, now time.Time) observation {
 }
 
 // commit makes what was stored the present.
-func (w *watch) commit(next progress, held int, saved bool, now time.Time) {
-	if saved || now.Sub(w.saved) >= saveEvery {
-		w.saved = now
-	}
+func (w *watch) commit(next progress, held int, now time.Time) {
 	w.cursor, w.incremental, w.sweep, w.head, w.turn = next.cursor, next.incremental, next.sweep, next.head, next.turn
 	w.held = held
 	w.lastSuccess = now

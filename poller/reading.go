@@ -71,6 +71,7 @@ func (r *reading) top() time.Time {
 // rows as listed (zero where a record has none), whether the page was full, and
 // how many records are left to find (negative if unknown).
 func (r *reading) answered(created []time.Time, full bool, left int) {
+	low := r.low() // as it was asked, before Top moves
 	for _, c := range created {
 		if c.After(r.Top) && r.To.IsZero() {
 			r.Top = c
@@ -80,9 +81,9 @@ func (r *reading) answered(created []time.Time, full bool, left int) {
 	case r.Pages || r.Page > 1:
 		r.turnPage(full)
 	case full:
-		r.narrow(created)
+		r.narrow(created, low)
 	default:
-		r.advance(r.low(), len(created), left)
+		r.advance(low, len(created), left)
 	}
 }
 
@@ -120,9 +121,8 @@ func (r *reading) advance(low time.Time, rows, left int) {
 
 // narrow chooses a smaller window after a full page, or walks the pages of this
 // one where it can not be made smaller.
-func (r *reading) narrow(created []time.Time) {
+func (r *reading) narrow(created []time.Time, low time.Time) {
 	width := narrower(created, r.top())
-	low := r.low()
 	whole := low.IsZero()
 	if !whole {
 		width = min(width, r.Width/2)

@@ -42,7 +42,6 @@ type watch struct {
 	stale       map[string]suspicion
 
 	asked    time.Time // when its last request was made
-	saved    time.Time // when its cursor was last stored
 	failures int       // in a row
 	retryAt  time.Time // not before, after failures
 	off      string    // why it is not polled: "" if it is

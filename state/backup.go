@@ -42,6 +42,9 @@ func (s *Store) backup(ctx context.Context, path string) (err error) {
 	}()
 	err = s.View(func(tx *Tx) error {
 		_, err := tx.bolt.WriteTo(&untilDone{ctx, f})
+		if ended := ctx.Err(); ended != nil {
+			return ended // bbolt does not wrap it
+		}
 		return err
 	})
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {

@@ -27,10 +27,14 @@ const dictionary = `{"id":,"series_number":"","case_type_id":,"primary_contact_i
 // dict is made once; encoding and decoding with it may run concurrently.
 var dict = s2.MakeDict([]byte(dictionary), []byte(`{"id":`))
 
+// maxPacked is the largest size that is compressed: a bound for what a damaged
+// length can make unpack allocate.
+const maxPacked = 16 << 20
+
 // pack compresses b into scratch, or returns b itself where that saves nothing.
 // It returns the room, perhaps grown, for the next call.
 func pack(b, scratch []byte) (stored []byte, packed bool, room []byte) {
-	if len(b) < 16 {
+	if len(b) < 16 || len(b) > maxPacked {
 		return b, false, scratch
 	}
 	if n := s2.MaxEncodedLen(len(b)); cap(scratch) < n {
@@ -50,6 +54,9 @@ func unpack(stored []byte, packed bool) ([]byte, error) {
 	}
 	if !packed {
 		return bytes.Clone(stored), nil
+	}
+	if n, err := s2.DecodedLen(stored); err != nil || n > maxPacked {
+		return nil, errShort
 	}
 	b, err := dict.Decode(nil, stored)
 	if err != nil {

@@ -49,7 +49,8 @@ type Result struct {
 	Foreign bool
 
 	// Short reports that the stream ends before an event that has left the
-	// outbox already: it lost more than the outbox can replace.
+	// outbox already: it lost more than the outbox can replace. It is reported
+	// once.
 	Short bool
 }
 
@@ -116,13 +117,11 @@ func (s *Store) Reconcile(account string, tail Tail) (Result, error) {
 			return err
 		}
 		v, err = compare(account, a.keptEvents(), a.pendingEvents(), *t, tail)
-		if err == nil && v.position == t.position && len(v.note)+len(v.again) == 0 {
-			v.agreed = true
-		}
+		v.agreed = v.position == t.position && len(v.note)+len(v.again) == 0 && max(t.removed, t.accepted) <= tail.Last
 		return err
 	})
 	if err == nil && !v.agreed {
-		err = s.Update(func(tx *Tx) error { return tx.account(account).apply(v) })
+		err = s.Update(func(tx *Tx) error { return tx.account(account).apply(v, tail.Last) })
 	}
 	if err != nil {
 		return Result{}, fmt.Errorf("reconcile %s: %w", account, err)
@@ -270,8 +269,8 @@ func (a *account) pendingEvents() iter.Seq2[place, error] {
 	}
 }
 
-// apply carries out a verdict.
-func (a *account) apply(v verdict) error {
+// apply carries out a verdict on a stream that ends at last.
+func (a *account) apply(v verdict, last uint64) error {
 	if err := a.createOutbox(); err != nil {
 		return err
 	}
@@ -287,6 +286,10 @@ func (a *account) apply(v verdict) error {
 		}
 	}
 	a.table.position = v.position
+	// Sequences that the stream lost are given out again, to messages that need
+	// an explanation.
+	a.table.removed = min(a.table.removed, last)
+	a.table.accepted = min(a.table.accepted, last)
 	a.stale = true
 	return nil
 }

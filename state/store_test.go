@@ -172,6 +172,8 @@ func TestOpenOfBrokenFiles(t *testing.T) {
 				t.Fatalf("Open = %v, want %v", err, c.want)
 			}
 			if err == nil {
+				fill(t, s, "acme", 1) // two transactions write both meta pages anew
+				fill(t, s, "acme", 1)
 				shut(t, s)
 				return
 			}

@@ -36,9 +36,9 @@ func (r *redactor) add(secret string) {
 }
 
 // isClean reports whether no secret is in text, also after undoing the escapes
-// of HTML, URLs and JSON.
+// of HTML, URLs and JSON, and after removing tags.
 func (r redactor) isClean(text string) bool {
-	readings := []string{text, html.UnescapeString(text), unescapeJSON(text)}
+	readings := []string{text, html.UnescapeString(text), unescapeJSON(text), stripTags(text, "")}
 	if decoded, err := url.QueryUnescape(text); err == nil {
 		readings = append(readings, decoded)
 	}
@@ -72,7 +72,7 @@ func (r redactor) excerpt(body string) string {
 	if !r.isClean(body) {
 		return ""
 	}
-	text := printable(stripTags(strings.ToValidUTF8(body, "?")))
+	text := printable(stripTags(strings.ToValidUTF8(body, "?"), " "))
 	if !r.isClean(text) {
 		return ""
 	}
@@ -94,8 +94,8 @@ func (r redactor) excerpt(body string) string {
 	return line.String()
 }
 
-// stripTags leaves the text between tags.
-func stripTags(text string) string {
+// stripTags leaves the text between tags, with gap after each piece.
+func stripTags(text, gap string) string {
 	if !strings.HasPrefix(strings.TrimSpace(text), "<") {
 		return text
 	}
@@ -103,7 +103,7 @@ func stripTags(text string) string {
 	for part := range strings.SplitSeq(text, "<") {
 		if _, after, found := strings.Cut(part, ">"); found {
 			out.WriteString(after)
-			out.WriteByte(' ')
+			out.WriteString(gap)
 		}
 	}
 	return out.String()

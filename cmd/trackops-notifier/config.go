@@ -80,7 +80,7 @@ func loadConfig(environ []string, kinds []connectors.Kind) (config, error) {
 		LogFormat:   parse(l, "LOG_FORMAT", s.Log.Format, "text or json", readFormat),
 	}
 	if c.HTTPListen != "" && c.HTTPListen == c.NATS.Listen && !strings.HasSuffix(c.HTTPListen, ":0") {
-		l.report("HTTP_LISTEN", "is the address of NATS_LISTEN", "an address of its own")
+		l.report("HTTP_LISTEN", "the address of NATS_LISTEN", "an address of its own")
 	}
 	c.Connectors = l.connectors(kinds, c.Collections)
 	l.rejectUnknown(kinds)

@@ -70,11 +70,11 @@ func (l *loader) accounts(api apiSettings, several string) []account {
 	}
 	for _, name := range []string{"SUBDOMAIN", "USERNAME", "TOKEN", "TOKEN_FILE"} {
 		if name = "TRACKOPS_API_" + name; l.env[name] != "" {
-			l.report(name, "is set beside TRACKOPS_ACCOUNTS", "TRACKOPS_<KEY>_USERNAME and TRACKOPS_<KEY>_TOKEN for each account listed")
+			l.report(name, "set beside TRACKOPS_ACCOUNTS", "TRACKOPS_<KEY>_USERNAME and TRACKOPS_<KEY>_TOKEN for each account listed")
 		}
 	}
 	if !strings.Contains(api.URL, "{subdomain}") {
-		l.report("TRACKOPS_API_URL", "is one address for several accounts", "an address with {subdomain} in it, or TRACKOPS_<KEY>_URL for each account")
+		l.report("TRACKOPS_API_URL", "one address for several accounts", "an address with {subdomain} in it, or TRACKOPS_<KEY>_URL for each account")
 		api.URL = ""
 	}
 	return l.severalAccounts(several, api.URL)
@@ -107,7 +107,7 @@ func (l *loader) severalAccounts(several, apiURL string) []account {
 		var s accountSettings
 		l.fill(prefix, &s)
 		if s.Subdomain != "" && s.Subdomain != subdomain {
-			l.report(prefix+"_SUBDOMAIN", fmt.Sprintf("is %s, but TRACKOPS_ACCOUNTS lists %s", quote(s.Subdomain), quote(subdomain)), subdomain+", or nothing")
+			l.report(prefix+"_SUBDOMAIN", fmt.Sprintf("%s, but TRACKOPS_ACCOUNTS lists %s", quote(s.Subdomain), quote(subdomain)), subdomain+", or nothing")
 		}
 		if s.URL == "" {
 			s.URL = apiURL
@@ -174,11 +174,11 @@ func readAPIURL(value string) (string, error) {
 	u, err := url.Parse(value)
 	switch {
 	case err != nil || u.Host == "" || u.Hostname() == "":
-		return "", errors.New("is not an absolute URL")
+		return "", errors.New("not an absolute URL")
 	case u.Scheme != "https" && u.Scheme != "http":
-		return "", errors.New("is neither https nor http")
+		return "", errors.New("neither https nor http")
 	case u.Scheme == "http" && !isLoopback(u.Hostname()):
-		return "", errors.New("is plain http to another machine, which would show the token to all between")
+		return "", errors.New("plain http to another machine, which would show the token to all between")
 	case u.User != nil:
 		return "", errors.New("holds a user")
 	case u.RawQuery != "" || u.ForceQuery:

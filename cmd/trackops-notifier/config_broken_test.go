@@ -55,7 +55,7 @@ func TestBrokenEnvironments(t *testing.T) {
 		variable string // the only one with a mistake
 		says     string // part of what is wrong and accepted
 	}{
-		{"no subdomain", base("TRACKOPS_API_SUBDOMAIN="), "TRACKOPS_API_SUBDOMAIN", "is not set; accepted: the part before .viewcases.com"},
+		{"no subdomain", base("TRACKOPS_API_SUBDOMAIN="), "TRACKOPS_API_SUBDOMAIN", "not set; accepted: the part before .viewcases.com"},
 		{"subdomain is a host", base("TRACKOPS_API_SUBDOMAIN=acme.viewcases.com"), "TRACKOPS_API_SUBDOMAIN", "the part before .viewcases.com"},
 		{"subdomain in capitals", base("TRACKOPS_API_SUBDOMAIN=Acme"), "TRACKOPS_API_SUBDOMAIN", "lower-case letters"},
 		{"no user name", base("TRACKOPS_API_USERNAME="), "TRACKOPS_API_USERNAME", "an employee with full access"},
@@ -82,7 +82,7 @@ func TestBrokenEnvironments(t *testing.T) {
 		{"rate in words", base("TRACKOPS_API_RATE=slow"), "TRACKOPS_API_RATE", "at most 1"},
 		{"rate is not a number", base("TRACKOPS_API_RATE=NaN"), "TRACKOPS_API_RATE", "at most 1"},
 		{"misspelt variable", base("TRACKOPS_API_RAET=0.5"), "TRACKOPS_API_RAET", "accepted: TRACKOPS_API_RATE"},
-		{"variable of another version", base("TRACKOPS_RECORD_URL=https://x.example.com/" + secretMark), "TRACKOPS_RECORD_URL", "is not a known variable"},
+		{"variable of another version", base("TRACKOPS_RECORD_URL=https://x.example.com/" + secretMark), "TRACKOPS_RECORD_URL", "not a known variable"},
 
 		{"several accounts beside one", several("TRACKOPS_API_USERNAME=dispatch"), "TRACKOPS_API_USERNAME", "TRACKOPS_<KEY>_USERNAME"},
 		{"one address for several accounts", several("TRACKOPS_API_URL=https://acme.viewcases.com/api/v1"), "TRACKOPS_API_URL", "{subdomain}"},
@@ -143,6 +143,7 @@ func TestBrokenEnvironments(t *testing.T) {
 		{"connector declared with a slip", base("CONNECTOR_SALES_TPYE=chat"), "CONNECTOR_SALES_TPYE", "accepted: CONNECTOR_SALES_TYPE"},
 		{"misspelt connector variable", base(chat, chatURL, "CONNECTOR_SALES_CHANEL=#a"), "CONNECTOR_SALES_CHANEL", "accepted: CONNECTOR_SALES_CHANNEL"},
 		{"variable of another kind", base(chat, chatURL, "CONNECTOR_SALES_URL=https://x.example.com/"+secretMark), "CONNECTOR_SALES_URL", "accepted: CONNECTOR_SALES_"},
+		{"misspelt variable of another kind", base(chat, chatURL, "CONNECTOR_SALES_LINE=3"), "CONNECTOR_SALES_LINE", "accepted: CONNECTOR_SALES_RATE"},
 		{"connector's secret is wrong", base(chat, "CONNECTOR_SALES_WEBHOOK_URL="+secretMark), "CONNECTOR_SALES_WEBHOOK_URL", "an absolute http or https URL"},
 		{"connector's secret file is missing", base(chat, "CONNECTOR_SALES_WEBHOOK_URL_FILE="+dir+"/none"), "CONNECTOR_SALES_WEBHOOK_URL_FILE", "a readable file"},
 		{"connector's setting is missing", base("CONNECTOR_BOSS_TYPE=mail"), "CONNECTOR_BOSS_SMTP_HOST", "a host"},
@@ -158,7 +159,7 @@ func TestBrokenEnvironments(t *testing.T) {
 		{"timeout of zero", base(chat, chatURL, "CONNECTOR_SALES_TIMEOUT=0s"), "CONNECTOR_SALES_TIMEOUT", "above zero"},
 		{"schedule with a word in it", base(chat, chatURL, "CONNECTOR_SALES_RETRY=5s,soon"), "CONNECTOR_SALES_RETRY", "5s,5m,30m,2h"},
 		{"a value with a NUL byte", base(chat, chatURL, "CONNECTOR_SALES_CHANNEL=a\x00b"), "CONNECTOR_SALES_CHANNEL", "NUL"},
-		{"template, which comes later", base(chat, chatURL, "CONNECTOR_SALES_TEMPLATE=x"), "CONNECTOR_SALES_TEMPLATE", "is not a known variable"},
+		{"template, which comes later", base(chat, chatURL, "CONNECTOR_SALES_TEMPLATE=x"), "CONNECTOR_SALES_TEMPLATE", "not a known variable"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

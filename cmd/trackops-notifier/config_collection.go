@@ -168,7 +168,7 @@ func readFieldName(value string) (string, error) {
 func readQuery(value string, own []string) (url.Values, error) {
 	query, err := url.ParseQuery(value)
 	if err != nil {
-		return nil, errors.New("is not a query")
+		return nil, errors.New("not a query")
 	}
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		if name == "" {

@@ -58,7 +58,7 @@ func (l *loader) nats(s natsSettings) natsConfig {
 	}
 	for _, name := range []string{"NATS_CREDS", "NATS_CA"} {
 		if l.env[name] != "" {
-			l.report(name, "is set without NATS_URL, and the embedded server has no use for it", "NATS_URL beside it")
+			l.report(name, "set without NATS_URL, and the embedded server has no use for it", "NATS_URL beside it")
 		}
 	}
 	c.OutboxHold = embeddedHold
@@ -75,16 +75,16 @@ func (l *loader) nats(s natsSettings) natsConfig {
 func (l *loader) checkNATSAuth(c natsConfig) {
 	const accepted = "one of NATS_CREDS, NATS_TOKEN, and NATS_USER with NATS_PASSWORD"
 	if c.User != "" && c.Password == "" {
-		l.report("NATS_PASSWORD", "is not set beside NATS_USER", "the password of NATS_USER")
+		l.report("NATS_PASSWORD", "not set beside NATS_USER", "the password of NATS_USER")
 	}
 	if c.User == "" && c.Password != "" {
-		l.report("NATS_USER", "is not set beside NATS_PASSWORD", "the user whose password NATS_PASSWORD is")
+		l.report("NATS_USER", "not set beside NATS_PASSWORD", "the user whose password NATS_PASSWORD is")
 	}
 	if c.Token != "" && c.User != "" {
-		l.report("NATS_TOKEN", "is set beside NATS_USER", accepted)
+		l.report("NATS_TOKEN", "set beside NATS_USER", accepted)
 	}
 	if c.Creds != "" && (c.User != "" || c.Token != "") {
-		l.report("NATS_CREDS", "is set beside another way to log in", accepted)
+		l.report("NATS_CREDS", "set beside another way to log in", accepted)
 	}
 }
 

@@ -126,7 +126,7 @@ func (l *loader) fill(prefix string, spec any) {
 			return
 		}
 		name := join(prefix, mismatch.name)
-		l.report(name, "is of the wrong type", "a value of type "+mismatch.typ)
+		l.report(name, "of the wrong type", "a value of type "+mismatch.typ)
 		l.unreadable[name] = true
 		if _, set := values[mismatch.name]; !set {
 			return // the default itself
@@ -161,7 +161,7 @@ func (l *loader) report(name, problem, accepted string) {
 // require reports a variable that is not set and has to be.
 func (l *loader) require(name, value, accepted string) bool {
 	if value == "" {
-		l.report(name, "is not set", accepted)
+		l.report(name, "not set", accepted)
 	}
 	return value != ""
 }

@@ -19,7 +19,7 @@ func (l *loader) secret(name string) string {
 	l.known[fileVar] = true
 	value, path := l.env[name], l.env[fileVar]
 	if value != "" && path != "" {
-		l.report(fileVar, "is set beside "+name, "one of the two")
+		l.report(fileVar, "set beside "+name, "one of the two")
 	}
 	if value == "" && path != "" {
 		var err error

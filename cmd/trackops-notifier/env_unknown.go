@@ -39,7 +39,7 @@ func (l *loader) rejectUnknown(kinds []connectors.Kind) {
 	for _, prefix := range ourPrefixes() {
 		for _, name := range l.under(prefix) {
 			if !l.known[name] && !kubernetes.MatchString(name) {
-				l.report(name, "is not a known variable", hint.accepted(name))
+				l.report(name, "not a known variable", hint.accepted(name))
 			}
 		}
 	}
@@ -75,8 +75,11 @@ func (h hint) accepted(name string) string {
 	if s := h.missing(name, collectionPrefix, "_PATH", h.collectionFields); s != "" {
 		return fmt.Sprintf("%s beside it, to add the collection; or %s", s, near)
 	}
-	derived := append(derive(name, connectorPrefix, h.connectorFields), derive(name, collectionPrefix, h.collectionFields)...)
-	return nearest(name, append(h.known[:len(h.known):len(h.known)], derived...))
+	return nearest(name, slices.Concat(
+		h.known,
+		h.derive(name, connectorPrefix, "_TYPE", h.connectorFields),
+		h.derive(name, collectionPrefix, "_PATH", h.collectionFields),
+	))
 }
 
 // missing returns the variable that would give name a meaning: name with the
@@ -94,23 +97,22 @@ func (h hint) missing(name, prefix, declaring string, fields []string) string {
 			shortest = owner
 		}
 	}
-	declared := prefix + shortest + declaring
-	if _, found := slices.BinarySearch(h.known, declared); shortest == "" || found {
+	if shortest == "" || h.knows(prefix+shortest+declaring) {
 		return ""
 	}
-	return declared
+	return prefix + shortest + declaring
 }
 
 // derive returns the variables that a part of name, taken as the name of a
-// connector or collection, has.
-func derive(name, prefix string, fields []string) []string {
+// connector or collection, would have. Those of one that is declared are known.
+func (h hint) derive(name, prefix, declaring string, fields []string) []string {
 	rest, ok := strings.CutPrefix(name, prefix)
 	if !ok {
 		return nil
 	}
 	var names []string
 	for i := range len(rest) {
-		if rest[i] != '_' || !nameForm.MatchString(rest[:i]) {
+		if rest[i] != '_' || !nameForm.MatchString(rest[:i]) || h.knows(prefix+rest[:i]+declaring) {
 			continue
 		}
 		for _, field := range fields {
@@ -118,6 +120,11 @@ func derive(name, prefix string, fields []string) []string {
 		}
 	}
 	return names
+}
+
+func (h hint) knows(name string) bool {
+	_, found := slices.BinarySearch(h.known, name)
+	return found
 }
 
 // nearest returns the candidate with the fewest slips of a finger from name, the

@@ -3,6 +3,7 @@ package connectortest
 import (
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/textproto"
@@ -17,7 +18,7 @@ type HTTPAnswer struct {
 	Header  map[string]string
 	Body    string
 	Raw     string // instead: these bytes as they are, and then the connection ends
-	Stall   bool   // instead: nothing, until the client leaves
+	Stall   bool   // nothing until the client leaves; with a Status, after header and body
 	Endless bool   // the body never ends
 	Echo    bool   // the body repeats the request with its header
 }
@@ -54,6 +55,7 @@ func HTTPS(t testing.TB, accept HTTPAnswer) *HTTPRemote {
 func newHTTP(accept HTTPAnswer) *HTTPRemote {
 	r := &HTTPRemote{accept: accept, arrived: make(chan struct{}, 1000), stop: make(chan struct{})}
 	r.server = httptest.NewUnstartedServer(http.HandlerFunc(r.serve))
+	r.server.Config.ErrorLog = log.New(io.Discard, "", 0) // clients that leave are part of the script
 	return r
 }
 
@@ -126,6 +128,11 @@ func (r *HTTPRemote) serve(w http.ResponseWriter, req *http.Request) {
 	r.arrived <- struct{}{}
 	switch {
 	case answer.Stall:
+		if answer.Status != 0 {
+			r.write(w, req, body, answer)
+			// A client that left already is what the wait below notices.
+			_ = http.NewResponseController(w).Flush()
+		}
 		select {
 		case <-req.Context().Done():
 		case <-r.stop:

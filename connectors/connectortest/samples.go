@@ -115,7 +115,7 @@ func hostile(name string, raw json.RawMessage) []Sample {
 	system := sample(name+"-system", events.System, "schema_changed", "1", 4, nil, "")
 	system.Event.Data.Record = nil
 	system.Event.Data.Message = key
-	system.Event.Data.Detail = map[string]any{"value": raw, "x" + key: key}
+	system.Event.Data.Detail = map[string]any{"value": key, "x" + key: []string{key}}
 	return []Sample{created, updated, odd, system}
 }
 

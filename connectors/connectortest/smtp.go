@@ -244,7 +244,7 @@ func (s *mailSession) at(stage Stage, rcpt string) error {
 		<-s.remote.stop
 		return errors.New("the test ended")
 	case a.HangUp:
-		return s.conn.Close()
+		return errors.Join(errors.New("hung up"), s.conn.Close())
 	}
 	if a.Echo {
 		o := s.remote.options

@@ -8,9 +8,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
+	"time"
 
 	"github.com/slack-go/slack"
 
+	"github.com/trackops-notifier/trackops-notifier/connectors"
 	"github.com/trackops-notifier/trackops-notifier/internal/fault"
 )
 
@@ -70,63 +73,73 @@ func webAPI(client *http.Client, base, token, channel, agent string) sender {
 			slack.MsgOptionDisableLinkUnfurl(), slack.MsgOptionDisableMediaUnfurl(),
 			slack.MsgOptionMetadata(slack.SlackMetadata{EventType: "trackops_event", EventPayload: map[string]any{"id": id}}),
 		)
-		var refused slack.SlackErrorResponse
-		switch {
-		case errors.As(err, &refused):
-			return notOK(refused)
-		case err != nil && ctx.Err() != nil:
+		if err != nil && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		return fault.WithoutURL(err)
+		return err
 	}
 }
 
-// notOK is an answer with "ok": false: its name, and what slack says of the blocks.
-func notOK(r slack.SlackErrorResponse) error {
-	name := errorName(r.Err)
-	if name == "" {
-		name = "an error without a name"
-	}
-	err := errors.New("answer is not ok: " + name)
-	switch name {
-	case "ratelimited", "rate_limited", "message_limit_exceeded":
-		return fault.RetryAfter(defaultWait, err)
-	}
-	return err
-}
-
-// A gate is the HTTP client of slack-go. It turns an answer other than 200 into our
-// error before slack-go sees it, which knows neither dates in Retry-After nor the
-// error name in the body.
+// A gate is the HTTP client of slack-go. It turns every answer but a good one into
+// our error before slack-go sees it: that knows neither dates in Retry-After nor
+// the error name of a status other than 200, and takes a 200 without "ok" and
+// without an error for a success.
 type gate struct {
 	client *http.Client
 	agent  string
 }
 
-// Do sends req. The body of a good answer is cut at maxAPIAnswer.
+// An answer is what every method of the Web API returns.
+type answer struct {
+	OK       bool   `json:"ok"`
+	Error    string `json:"error"`
+	Metadata struct {
+		Messages []string `json:"messages"` // what is wrong with the blocks
+	} `json:"response_metadata"`
+}
+
+// Do sends req and reads the answer, of which it keeps maxAPIAnswer.
 func (g *gate) Do(req *http.Request) (*http.Response, error) {
 	req.Header.Set("User-Agent", g.agent)
 	resp, err := g.client.Do(req)
 	if err != nil {
 		return nil, fault.WithoutURL(err)
 	}
-	if resp.StatusCode == http.StatusOK {
-		resp.Body = struct {
-			io.Reader
-			io.Closer
-		}{io.LimitReader(resp.Body, maxAPIAnswer), resp.Body}
-		return resp, nil
-	}
 	defer resp.Body.Close()
-	var answer struct {
-		Error string `json:"error"`
-	}
-	// A body that is no JSON is a proxy's; the status says enough.
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxWebhookAnswer)).Decode(&answer); err != nil {
-		answer.Error = ""
-	}
-	if err := refusal(resp, errorName(answer.Error)); err != nil {
+	body, readErr := io.ReadAll(io.LimitReader(resp.Body, maxAPIAnswer))
+	var a answer
+	jsonErr := json.Unmarshal(body, &a)
+	switch err := refusal(resp, errorName(a.Error)); {
+	case err != nil:
 		return nil, err
+	case readErr != nil:
+		return nil, fmt.Errorf("read the answer: %w", fault.WithoutURL(readErr))
+	case jsonErr != nil:
+		return nil, fmt.Errorf("read the answer: %w", jsonErr)
+	case !a.OK:
+		return nil, notOK(resp.Header, a)
 	}
-	return nil, fmt.Errorf("status %d: want 200", resp.StatusCode)
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	return resp, nil
+}
+
+// notOK is a 200 without "ok": true.
+func notOK(h http.Header, a answer) error {
+	name := errorName(a.Error)
+	if name == "" {
+		name = "an error without a name"
+	}
+	text := "answer is not ok: " + name
+	if len(a.Metadata.Messages) > 0 {
+		text += ": " + connectors.Shorten(connectors.OneLine(strings.Join(a.Metadata.Messages, "; ")), 300)
+	}
+	err := errors.New(text)
+	if wait, ok := fault.ParseRetryAfter(h, time.Now()); ok {
+		return fault.RetryAfter(wait, err)
+	}
+	switch name {
+	case "ratelimited", "rate_limited", "message_limit_exceeded":
+		return fault.RetryAfter(defaultWait, err)
+	}
+	return err
 }

@@ -51,7 +51,11 @@ func (a *Account) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		body = body[:len(body)/2]
 	}
 	w.WriteHeader(status)
-	if _, err := w.Write(body); err != nil || ans.fault != nil && ans.fault.Cut {
+	_, err := w.Write(body)
+	if ans.fault != nil && ans.fault.Cut {
+		err = errors.Join(http.NewResponseController(w).Flush(), http.ErrAbortHandler)
+	}
+	if err != nil {
 		panic(http.ErrAbortHandler) // closes the connection in the middle
 	}
 }
@@ -182,4 +186,3 @@ func URL(server string) string {
 	u := url.URL{Scheme: "http", Host: server, Path: BasePath}
 	return u.String()
 }
-

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// The variables that users set, whatever the fields behind them are called.
+func TestVariablesOfTheKinds(t *testing.T) {
+	t.Parallel()
+	want := map[string]string{
+		"slack":   "WEBHOOK_URL! BOT_TOKEN! CHANNEL API_URL!",
+		"email":   "SMTP_HOST SMTP_PORT SMTP_USERNAME SMTP_PASSWORD! SMTP_TLS FROM TO CC SUBJECT",
+		"webhook": "URL! SECRET! FORMAT HEADERS! BASIC_AUTH! BEARER_TOKEN! CA_FILE CERT_FILE KEY_FILE ALLOW_NETWORKS",
+		"console": "",
+	}
+	for _, k := range kinds() {
+		vars, err := variables("", k.Settings())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, v := range vars {
+			if v.Secret {
+				v.Name += "!" // may come from a file
+			}
+			got = append(got, v.Name)
+		}
+		expected := strings.Fields(want[k.Name])
+		slices.Sort(got)
+		slices.Sort(expected)
+		if !slices.Equal(got, expected) {
+			t.Errorf("%s has the variables %q, want %q", k.Name, got, expected)
+		}
+		delete(want, k.Name)
+	}
+	if len(want) > 0 {
+		t.Errorf("no kinds of the names in %v", want)
+	}
+}
+
+// With an envconfig tag, a variable of the same name without the prefix counts
+// too; required accepts an empty value; and a field that every connector has
+// would be read twice.
+func TestSettingsOfTheKinds(t *testing.T) {
+	t.Parallel()
+	common := fieldNames(&connectorSettings{})
+	for _, k := range kinds() {
+		typ := reflect.TypeOf(k.Settings()).Elem()
+		for _, field := range reflect.VisibleFields(typ) {
+			for _, tag := range []string{"envconfig", "required"} {
+				if _, ok := field.Tag.Lookup(tag); ok {
+					t.Errorf("%s: the field %s has the tag %s", k.Name, field.Name, tag)
+				}
+			}
+		}
+		for name := range fieldNames(k.Settings()) {
+			if common[name] {
+				t.Errorf("%s: %s is a variable of every connector", k.Name, name)
+			}
+		}
+		if k.Settings() == k.Settings() && typ.Size() > 0 {
+			t.Errorf("%s: settings are shared between connectors", k.Name)
+		}
+		if k.Doc == "" || k.Timeout <= 0 || k.Rate < 0 {
+			t.Errorf("%s lacks a description or defaults", k.Name)
+		}
+	}
+}
