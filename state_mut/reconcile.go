@@ -289,7 +289,7 @@ func (a *account) apply(v verdict, last uint64) error {
 	// Sequences that the stream lost are given out again, to messages that need
 	// an explanation.
 	a.table.removed = min(a.table.removed, last)
-	
+	a.table.accepted = min(a.table.accepted, last)
 	a.stale = true
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/trackops-notifier/trackops-notifier/trackops"
+	"github.com/trackops-notifier/trackops-notifier/trackops/trackopstest"
 )
 
 func TestRequestsNeverArriveCloserThanTheRate(t *testing.T) {
@@ -36,6 +37,44 @@ func TestRequestsNeverArriveCloserThanTheRate(t *testing.T) {
 				t.Errorf("request %d came %s after the one before, want more than 1s", i+2, gap)
 			}
 		}
+	})
+}
+
+// At the API's pace against the API's own limit no request is refused, and 230
+// records of each of four collections are read in under 15 seconds.
+func TestPaceAgainstTheLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		account := trackopstest.New(trackopstest.Options{Records: 230, Rate: 1})
+		l := serve(t, account.Handler(), true)
+		c := newClient(t, trackops.Config{Rate: 1, Dial: l.dial})
+		start := time.Now()
+		for _, name := range []string{"clients", "cases", "staff", "invoices"} {
+			for page := 1; page <= 3; page++ {
+				if _, err := c.Do(t.Context(), trackops.Request{Collection: collection(t, name), Page: page}); err != nil {
+					t.Errorf("Do: %v", err)
+				}
+			}
+		}
+		if took := time.Since(start); took >= 15*time.Second {
+			t.Errorf("12 pages took %s", took)
+		}
+	})
+}
+
+func TestOneRequestIsInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &arrivals{hold: 5 * time.Second}
+		l := serve(t, server, true)
+		c := newClient(t, trackops.Config{Rate: 1, Dial: l.dial})
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				if _, err := c.Do(t.Context(), trackops.Request{Collection: collection(t, "clients")}); err != nil {
+					t.Errorf("Do: %v", err)
+				}
+			})
+		}
+		wg.Wait()
 		if server.most != 1 {
 			t.Errorf("%d requests were in flight at once, want 1", server.most)
 		}

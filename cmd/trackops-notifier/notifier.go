@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -63,6 +64,10 @@ func openNotifier(cfg config, log *slog.Logger, out output) (n *notifier, err er
 	}
 	if cfg.NATS.URL == "" {
 		n.server, err = bus.Start(serverConfig(cfg, log))
+		var listen *net.OpError
+		if errors.As(err, &listen) {
+			err = misuse(err.Error()) // the address is taken, or not ours
+		}
 		if err != nil {
 			return n, err
 		}

@@ -13,8 +13,7 @@ type index struct {
 	created []*record // by system creation
 
 	// updates is a log of (updated_at, record), by time. An entry is stale when
-	// the record has moved on; stale ones are skipped, and dropped once they are
-	// the majority.
+	// the record has moved on; stale ones are dropped once they are the majority.
 	updates []update
 }
 

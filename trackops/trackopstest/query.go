@@ -267,9 +267,7 @@ func (a *Account) matches(c *collection, q query) []*record {
 	}
 	if q.updated.given && len(x.updates)-since < len(window) {
 		for _, u := range x.updates[since:] {
-			if !u.isStale() {
-				keep(u.rec)
-			}
+			keep(u.rec)
 		}
 	} else {
 		for _, r := range window {
@@ -277,7 +275,7 @@ func (a *Account) matches(c *collection, q query) []*record {
 		}
 	}
 	slices.SortFunc(found, x.byOrder)
-	return slices.Compact(found) // a record may be in the log twice
+	return slices.Compact(found) // a record is in the log once for each of its updates
 }
 
 // matches reports whether a record's field passes.

@@ -66,9 +66,18 @@ func (s scenario) run(t *testing.T) (problem string) {
 			check(t, a.Change(s.name, known[0], map[string]any{"updated_at": at}))
 		}
 	}
-	r := s.ask()
+	if known := a.IDs(s.name); len(known) > 1 {
+		check(t, a.Change(s.name, known[1], nil))
+		check(t, a.Delete(s.name, known[1]))
+	}
+	var all []trackops.Key
+	snapshot := a.Snapshot(s.name)
+	for _, id := range a.IDs(s.name) {
+		all = append(all, keys(t, s.request.Collection, []json.RawMessage{snapshot[id]})...)
+	}
+	r := s.ask(all)
 	var want []string
-	for id, raw := range a.Snapshot(s.name) {
+	for id, raw := range snapshot {
 		if k := keys(t, r.Collection, []json.RawMessage{raw})[0]; matches(r, k) {
 			want = append(want, id)
 		}
@@ -100,10 +109,14 @@ func (s scenario) run(t *testing.T) (problem string) {
 	return ""
 }
 
-func (s scenario) ask() trackops.Request {
+// ask makes the request. Every second bound is exactly the time of a record.
+func (s scenario) ask(all []trackops.Key) trackops.Request {
 	at := func(ago int) time.Time {
 		if ago < 0 {
 			return time.Time{}
+		}
+		if ago%2 == 0 && len(all) > 0 {
+			return all[ago%len(all)].Created
 		}
 		return time.Now().Add(-time.Duration(ago) * time.Second).Truncate(time.Second)
 	}
@@ -208,4 +221,43 @@ func BenchmarkLargeAccount(b *testing.B) {
 			}
 		}
 	})
+}
+
+// The log of updates is thinned now and then; nothing current may go with it.
+func TestManyChangesOfOneRecordHideNoOther(t *testing.T) {
+	a := trackopstest.New(trackopstest.Options{Records: 20, NullUpdated: true})
+	c := collection(t, "clients")
+	known := a.IDs("clients")
+	start := time.Now().Truncate(time.Second)
+	for _, id := range known {
+		check(t, a.Change("clients", id, nil))
+	}
+	for i := range 3000 {
+		check(t, a.Change("clients", known[0], map[string]any{"updated_at": start.Add(time.Duration(i) * time.Second)}))
+		if got := do(t, a, trackops.Request{Collection: c, UpdatedFrom: start, Count: true}).Count; got != 20 {
+			t.Fatalf("after %d changes updated_from finds %d records, want all 20", i+1, got)
+		}
+	}
+}
+
+func BenchmarkPageOverHTTP(b *testing.B) {
+	a := trackopstest.New(trackopstest.Options{Records: 10_000})
+	client := newClient(b, serve(b, a), trackops.Config{})
+	for _, name := range []string{"clients", "cases", "files"} {
+		c := collection(b, name)
+		b.Run(name, func(b *testing.B) {
+			size := 0
+			for i := 0; b.Loop(); i++ {
+				page, err := client.Do(b.Context(), trackops.Request{Collection: c, Page: 1 + i%100})
+				if err != nil {
+					b.Fatal(err)
+				}
+				size = 0
+				for _, r := range page.Records {
+					size += len(r)
+				}
+			}
+			b.ReportMetric(float64(size)/100, "bytes/record")
+		})
+	}
 }

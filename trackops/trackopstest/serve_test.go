@@ -196,15 +196,3 @@ func TestServeEndsWithItsContext(t *testing.T) {
 		t.Errorf("Serve = %v, want nil after its context ended", err)
 	}
 }
-
-// At the API's pace against the API's limit no request is refused.
-func TestClientKeepsTheLimitOnARealClock(t *testing.T) {
-	const rate = 50
-	a := trackopstest.New(trackopstest.Options{Records: 1, Rate: rate, RateSlack: 15 * time.Millisecond})
-	client := newClient(t, serve(t, a), trackops.Config{Rate: rate, AllowFast: true})
-	for range 30 {
-		if _, err := client.Do(t.Context(), trackops.Request{Collection: collection(t, "clients")}); trackops.IsThrottled(err) {
-			t.Fatalf("refused: %v", err)
-		}
-	}
-}
