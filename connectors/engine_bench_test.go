@@ -102,7 +102,7 @@ func BenchmarkPending(b *testing.B) {
 				e, done := NewEngine(cfg), make(chan error, 1)
 				go func() { done <- e.Run(ctx) }()
 				for s := e.Stats(); s.Waiting < pending || s.InFlight > 0; s = e.Stats() {
-					runtime.Gosched()
+					<-time.After(time.Millisecond)
 				}
 				runtime.GC()
 				runtime.ReadMemStats(&after)

@@ -51,6 +51,12 @@ func within(t *testing.T, f func(t *testing.T, w *world)) {
 	synctest.Test(t, func(t *testing.T) { f(t, newWorld()) })
 }
 
+// pass lets virtual time pass, and everything come to rest.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 func (w *world) attempts() []ask {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -83,7 +89,7 @@ func TestAttemptsFollowTheSchedule(t *testing.T) {
 		}
 		retry := []time.Duration{5 * time.Second, 5 * time.Minute, 2 * time.Hour}
 		e, _ := start(t, w.newLife(nil), func(c *Config) { c.Retry = retry })
-		time.Sleep(5 * time.Hour)
+		pass(5 * time.Hour)
 
 		notes, asked := w.ledger(1, 0), w.attempts()
 		if len(asked) != 5 || len(notes) != 5 {
@@ -146,9 +152,9 @@ func TestRetryAfter(t *testing.T) {
 				began := time.Now()
 				l := w.newLife(nil)
 				start(t, l, func(c *Config) { c.Retry = []time.Duration{20 * time.Second} })
-				time.Sleep(10 * time.Second)
+				pass(10 * time.Second)
 				l.feed(w.publish("2", ""))
-				time.Sleep(25 * time.Hour)
+				pass(25 * time.Hour)
 				for _, a := range w.attempts()[1:] {
 					want, slack := test.other, time.Duration(0)
 					if a.sequence == 1 {
@@ -177,7 +183,7 @@ func TestThrottlingEndsAfterSevenDays(t *testing.T) {
 				began := time.Now()
 				w.reply = func(int, Delivery, uint64) answer { return answer{err: err} }
 				start(t, w.newLife(nil), func(c *Config) { c.Retry = []time.Duration{time.Minute, 3 * time.Hour} })
-				time.Sleep(8 * 24 * time.Hour)
+				pass(8 * 24 * time.Hour)
 				asked := w.attempts()
 				last := asked[len(asked)-1].at.Sub(began)
 				if w.outcome(1) != Dead || last > 7*24*time.Hour || last < 6*24*time.Hour {
@@ -200,11 +206,11 @@ func TestConcurrencyIsBoundedAndUsed(t *testing.T) {
 		w.reply = func(int, Delivery, uint64) answer { return answer{after: time.Second} }
 		began := time.Now()
 		e, _ := start(t, w.newLife(nil), func(c *Config) { c.Concurrency = 4 })
-		time.Sleep(9500 * time.Millisecond)
+		pass(9500 * time.Millisecond)
 		if s := e.Stats(); s.InFlight != 4 || s.Delivered != 36 {
 			t.Errorf("Stats = %+v, want 4 in flight and 36 delivered", s)
 		}
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if w.peak != 4 {
 			t.Errorf("%d attempts at a time, want 4", w.peak)
 		}
@@ -226,11 +232,11 @@ func TestOneRecordDoesNotHoldUpOthers(t *testing.T) {
 			return answer{}
 		}
 		e, _ := start(t, w.newLife(nil), func(c *Config) { c.Retry = []time.Duration{time.Hour}; c.Concurrency = 2 })
-		time.Sleep(time.Second)
+		pass(time.Second)
 		if s := e.Stats(); s.Delivered != 100 || s.Waiting != 99 || s.InFlight != 1 {
 			t.Errorf("Stats = %+v, want 100 delivered, 1 in flight and 99 behind it", s)
 		}
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if s := e.Stats(); s.Failed != 1 || !strings.Contains(s.LastError, "deadline exceeded") || s.Waiting != 100 {
 			t.Errorf("Stats = %+v, want a time-out after 30 s", s)
 		}
@@ -249,7 +255,7 @@ func TestRateKeepsItsDistance(t *testing.T) {
 			return answer{after: 700 * time.Millisecond}
 		}
 		start(t, w.newLife(nil), func(c *Config) { c.Rate, c.Retry = 3, []time.Duration{time.Millisecond} })
-		time.Sleep(2 * time.Minute)
+		pass(2 * time.Minute)
 		asked := w.attempts()
 		if len(asked) != 21 {
 			t.Fatalf("%d attempts, want 21", len(asked))
@@ -279,11 +285,11 @@ func TestRestartResumesWhereTheLedgerSays(t *testing.T) {
 		}
 		retry := func(c *Config) { c.Retry = []time.Duration{time.Minute, time.Hour} }
 		_, stop := start(t, w.newLife(nil), retry)
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		stop()
 		w.acks = nil // all of them lost
 		e, _ := start(t, w.newLife(nil), retry)
-		time.Sleep(3 * time.Hour)
+		pass(3 * time.Hour)
 		asked := w.attempts()
 		if len(asked) != 4 {
 			t.Fatalf("%d attempts, want 3 of event 1 and 1 of event 2", len(asked))
@@ -310,13 +316,13 @@ func TestReplayBeginsAnew(t *testing.T) {
 		}
 		l := w.newLife(nil)
 		_, stop := start(t, l, nil)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		w.mu.Lock()
 		fail = false
 		w.mu.Unlock()
 		l.replay(1, 7)
 		l.replay(2, 8)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if asked := w.attempts(); len(asked) != 4 || asked[2].attempt != 1 || !asked[2].replay || !asked[3].replay {
 			t.Errorf("attempts = %+v, want each again as a first attempt", asked)
 		}
@@ -326,7 +332,7 @@ func TestReplayBeginsAnew(t *testing.T) {
 		stop()
 		w.acks = nil
 		start(t, w.newLife(nil), nil)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if n := len(w.attempts()); n != 4 {
 			t.Errorf("%d attempts after a restart, want no more than the 4 before", n)
 		}
@@ -346,9 +352,9 @@ func TestReplayGoesInFrontOfWhatWaits(t *testing.T) {
 		}
 		l := w.newLife(nil)
 		start(t, l, func(c *Config) { c.Retry = []time.Duration{time.Hour} })
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		l.replay(1, 7)
-		time.Sleep(2 * time.Hour)
+		pass(2 * time.Hour)
 		var order []uint64
 		for _, a := range w.attempts() {
 			order = append(order, a.sequence)
@@ -371,11 +377,11 @@ func TestWhatLeftTheStreamIsExpired(t *testing.T) {
 			return answer{}
 		}
 		e, _ := start(t, w.newLife(nil), func(c *Config) { c.Retry = []time.Duration{time.Hour} })
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		w.mu.Lock()
 		w.aged[1], w.aged[3] = true, true
 		w.mu.Unlock()
-		time.Sleep(2 * time.Hour)
+		pass(2 * time.Hour)
 		if w.outcome(1) != Expired || w.outcome(2) != Delivered || w.outcome(3) != Expired || w.outcome(4) != Delivered {
 			t.Errorf("outcomes = %v", w.settled)
 		}
@@ -393,12 +399,12 @@ func TestAnotherEventUnderTheNumberIsNotSentInItsPlace(t *testing.T) {
 		w.publish("1", "")
 		w.reply = func(call int, _ Delivery, _ uint64) answer { return answer{err: status(500)} }
 		start(t, w.newLife(nil), func(c *Config) { c.Retry = []time.Duration{time.Hour} })
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		w.mu.Lock()
 		other := strings.ReplaceAll(string(w.stream[0].Body), `"id":"1"`, `"id":"2"`)
 		w.stream[0].Body = []byte(other)
 		w.mu.Unlock()
-		time.Sleep(2 * time.Hour)
+		pass(2 * time.Hour)
 		if n := len(w.attempts()); n != 1 || w.outcome(1) != Expired || len(w.acks) != 0 {
 			t.Errorf("%d attempts, outcome %q, %d acknowledged; want the first, expired, none", n, w.outcome(1), len(w.acks))
 		}
@@ -411,7 +417,7 @@ func TestUndecodableEventsDoNotBlock(t *testing.T) {
 		w.publishRaw(`{"valid":"but not ours"}`)
 		w.publish("1", "")
 		e, _ := start(t, w.newLife(nil), nil)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		if w.outcome(1) != Dead || w.outcome(2) != Dead || w.outcome(3) != Delivered {
 			t.Fatalf("outcomes = %v", w.settled)
 		}
@@ -438,7 +444,7 @@ func TestFilteredEventsAreSettledUnsent(t *testing.T) {
 		w.publish("1", `"amount":50`)
 		w.publish("1", ``)
 		e, _ := start(t, w.newLife(nil), func(c *Config) { c.Filter = filter })
-		time.Sleep(time.Second)
+		pass(time.Second)
 		if w.outcome(1) != Filtered || w.outcome(2) != Delivered || w.outcome(3) != Filtered {
 			t.Errorf("outcomes = %v", w.settled)
 		}
@@ -464,7 +470,7 @@ func TestStopWaitsForWhatIsInFlight(t *testing.T) {
 			return answer{after: 5 * time.Second}
 		}
 		_, stop := start(t, w.newLife(nil), func(c *Config) { c.Retry = []time.Duration{time.Hour} })
-		time.Sleep(time.Second)
+		pass(time.Second)
 		began := time.Now()
 		stop()
 		if took := time.Since(began); took != 10*time.Second {
@@ -480,7 +486,7 @@ func TestStopWaitsForWhatIsInFlight(t *testing.T) {
 			t.Errorf("notes of the one that was cut off = %+v, want none: nobody knows its outcome", n)
 		}
 		start(t, w.newLife(nil), nil)
-		time.Sleep(2 * time.Hour)
+		pass(2 * time.Hour)
 		if w.outcome(2) != Delivered || w.attempts()[3].attempt != 1 {
 			t.Errorf("after the restart the one that was cut off is %q", w.outcome(2))
 		}
@@ -495,7 +501,7 @@ func TestConnectorThatIgnoresItsContextDoesNotHoldUpTheEnd(t *testing.T) {
 		_, stop := start(t, l, func(c *Config) {
 			c.Connector = Func(func(context.Context, Delivery) error { <-released; return nil })
 		})
-		time.Sleep(time.Second)
+		pass(time.Second)
 		began := time.Now()
 		stop()
 		if took := time.Since(began); took != 14*time.Second {
@@ -518,7 +524,7 @@ func TestLedgerAwayForAWhile(t *testing.T) {
 			return nil
 		}
 		e, _ := start(t, l, nil)
-		time.Sleep(10 * time.Minute)
+		pass(10 * time.Minute)
 		if n := len(w.attempts()); n != 1 || len(w.notes) != 0 || len(w.acks) != 0 {
 			t.Errorf("%d attempts, %d notes, %d acknowledged; want 1, 0, 0", n, len(w.notes), len(w.acks))
 		}
@@ -528,7 +534,7 @@ func TestLedgerAwayForAWhile(t *testing.T) {
 		l.mu.Lock()
 		away = false
 		l.mu.Unlock()
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if n := len(w.attempts()); n != 2 || w.outcome(1) != Delivered || w.outcome(2) != Delivered || len(w.acks) != 2 {
 			t.Errorf("%d attempts, outcomes %v, %d acknowledged; want each once", n, w.settled, len(w.acks))
 		}
@@ -548,7 +554,7 @@ func TestPanicIsAFailedAttemptWithoutItsValue(t *testing.T) {
 			return answer{}
 		}
 		start(t, w.newLife(nil), func(c *Config) { c.Retry = []time.Duration{time.Second} })
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		notes := w.ledger(1, 0)
 		if len(notes) != 2 || notes[0].Error != "the connector panicked with a string" || notes[1].Outcome != Delivered {
 			t.Errorf("notes = %+v", notes)
@@ -570,14 +576,14 @@ func TestIntakePausesWhenEnoughIsHeld(t *testing.T) {
 			return answer{}
 		}
 		e, _ := start(t, w.newLife(nil), func(c *Config) { c.MaxWaiting = 30; c.Retry = []time.Duration{time.Hour} })
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if s := e.Stats(); s.Waiting != 30 || w.outcome(101) != "" {
 			t.Errorf("%d events held, event 101 %q; want 30, and 101 not taken yet", s.Waiting, w.outcome(101))
 		}
 		w.mu.Lock()
 		fail = false
 		w.mu.Unlock()
-		time.Sleep(2 * time.Hour)
+		pass(2 * time.Hour)
 		if s := e.Stats(); s.Delivered != 101 {
 			t.Errorf("%d delivered after the receiver recovered, want 101", s.Delivered)
 		}
@@ -591,7 +597,7 @@ func TestLetterTooLargeIsBuriedWithoutTheEvent(t *testing.T) {
 		l := w.newLife(nil)
 		yard := &smallYard{Graveyard: l}
 		start(t, l, func(c *Config) { c.Graveyard = yard })
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		letter := w.graves[w.notes[0].EventID+"0"]
 		if w.outcome(1) != Dead || letter.Event != nil || letter.Sequence != 1 || len(letter.Attempts) != 1 {
 			t.Errorf("outcome %q, letter %+v", w.outcome(1), letter)
@@ -618,7 +624,7 @@ func TestEachAttemptIsOneLine(t *testing.T) {
 				Settled: func(n Note) { heard = append(heard, fmt.Sprint("settled ", n.Outcome)) },
 			}
 		})
-		time.Sleep(2 * time.Hour)
+		pass(2 * time.Hour)
 		stop()
 		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
 		if len(lines) != 2 {

@@ -27,6 +27,12 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
+	if mode := os.Getenv(asSource); mode != "" {
+		if err := serveSource(mode); err != nil {
+			panic(err)
+		}
+		return
+	}
 	os.Exit(m.Run())
 }
 

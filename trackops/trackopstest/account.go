@@ -212,19 +212,21 @@ func (a *Account) chooseRef(c *collection, r *record, i int, ref reference, die 
 	return 0
 }
 
-// linkComposite enumerates the combinations, so that none comes twice.
+// linkComposite takes the next combination that no record has or had. It
+// enumerates them; as the linked collections grow, an old one can come up again.
 func (a *Account) linkComposite(c *collection, r *record) bool {
 	cases, users := len(a.collections[c.refs[0].target].records), len(a.collections[c.refs[1].target].records)
 	const types = 4
-	i := int(r.n) - 1
-	if i >= cases*users*types {
-		return false
+	for i := int(r.n) - 1; i < cases*users*types; i++ {
+		byCase := i % cases
+		r.refs[0] = int32(byCase + 1)
+		r.refs[1] = int32((i/cases+byCase)%users + 1)
+		r.refs[2] = int32(i/cases/users + 1)
+		if _, taken := c.byKey[c.key(a, r)]; !taken {
+			return true
+		}
 	}
-	byCase := i % cases
-	r.refs[0] = int32(byCase + 1)
-	r.refs[1] = int32((i/cases+byCase)%users + 1)
-	r.refs[2] = int32(i/cases/users + 1)
-	return true
+	return false
 }
 
 func (a *Account) round(ms int64) int64 {
