@@ -22,6 +22,13 @@ type Feed interface {
 	Read(ctx context.Context, sequence uint64) ([]byte, error)
 }
 
+// A ReplayKeeper is a [Feed] that keeps the bodies of replays by themselves: the
+// event may have left the stream long before an operator asks for it again.
+type ReplayKeeper interface {
+	// ReadReplay is Read for the event of a replay.
+	ReadReplay(ctx context.Context, replay uint64) ([]byte, error)
+}
+
 // Config is what an [Engine] needs. Feed, Ledger, Graveyard and History are
 // usually one value of package bus. Zero fields take the default in their comment.
 type Config struct {
@@ -36,7 +43,7 @@ type Config struct {
 	Rate        float64         // attempts a second, never two closer than that; 0 is unlimited
 	Timeout     time.Duration   // of one attempt; 30 s
 	Concurrency int             // attempts at a time, each of another record; 16
-	MaxWaiting  int             // events held at a time, in place of which the stream keeps the rest; 50,000
+	MaxWaiting  int             // events held at a time; the stream keeps the rest; 50,000
 	Grace       time.Duration   // for attempts in flight when the engine is stopped; 10 s
 
 	Filter   *Filter      // nil wants every event

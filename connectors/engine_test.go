@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -337,6 +338,41 @@ func TestReplayBeginsAnew(t *testing.T) {
 			t.Errorf("%d attempts after a restart, want no more than the 4 before", n)
 		}
 	})
+}
+
+func TestReplayOutlivesTheEventInTheStream(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		w.publish("1", "")
+		w.reply = func(call int, _ Delivery, _ uint64) answer {
+			if call == 1 {
+				return answer{err: status(500)}
+			}
+			return answer{}
+		}
+		w.settled[ident{sequence: 1}] = Dead
+		w.aged[1] = true
+		l := w.newLife(nil)
+		start(t, l, func(c *Config) { c.Feed, c.Retry = &keeper{l}, []time.Duration{time.Hour} })
+		l.replay(1, 7)
+		pass(2 * time.Hour)
+		if w.settled[ident{1, 7}] != Delivered {
+			t.Errorf("outcomes = %v, want the replay delivered", w.settled)
+		}
+	})
+}
+
+// A keeper keeps the bodies of replays.
+type keeper struct{ *life }
+
+func (k *keeper) ReadReplay(_ context.Context, replay uint64) ([]byte, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, ev := range k.replays {
+		if ev.Replay == replay {
+			return ev.Body, nil
+		}
+	}
+	return nil, fs.ErrNotExist
 }
 
 func TestReplayGoesInFrontOfWhatWaits(t *testing.T) {

@@ -65,7 +65,7 @@ func (w *worker) fetch(j job) result {
 	var body []byte
 	err := w.persist(w.fetches, "read the event again", storeTimeout, func(ctx context.Context) error {
 		var err error
-		body, err = w.cfg.Feed.Read(ctx, j.entry.sequence)
+		body, err = w.read(ctx, j.entry)
 		if errors.Is(err, fs.ErrNotExist) {
 			body, err = nil, nil
 		}
@@ -83,6 +83,14 @@ func (w *worker) fetch(j job) result {
 		return w.replaced(j)
 	}
 	return result{job: j, load: &load{body: body, event: event}}
+}
+
+// read asks for the body of e where it is kept.
+func (w *worker) read(ctx context.Context, e entry) ([]byte, error) {
+	if keeper, ok := w.cfg.Feed.(ReplayKeeper); ok && e.replay != 0 {
+		return keeper.ReadReplay(ctx, e.replay)
+	}
+	return w.cfg.Feed.Read(ctx, e.sequence)
 }
 
 // replaced notes that the event of j is gone and another one has its number,

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/trackops-notifier/trackops-notifier/events"
+	"github.com/trackops-notifier/trackops-notifier/internal/fault"
 	"github.com/trackops-notifier/trackops-notifier/state"
 	"github.com/trackops-notifier/trackops-notifier/trackops"
 )
@@ -61,6 +62,9 @@ type Poller struct {
 	denied denial
 	outage outage
 	last   *watch // that was asked last
+
+	stateFailures int // in a row
+	stateError    string
 }
 
 // New returns a poller that goes on where the state says the last one stood.
@@ -96,8 +100,9 @@ func (p *Poller) restore(c trackops.Collection) (*watch, error) {
 	return w, nil
 }
 
-// Run polls until ctx ends, and then returns nil. Another return is a failure of
-// the state: an answer that cannot be stored stops the polling.
+// Run polls until ctx ends, and then returns nil. An answer that cannot be
+// stored is asked for again, later and later; a state that proves corrupt ends
+// the polling with an error.
 func (p *Poller) Run(ctx context.Context) error {
 	err := p.poll(ctx)
 	return errors.Join(err, p.saveAll())
@@ -116,9 +121,31 @@ func (p *Poller) poll(ctx context.Context) error {
 			return nil
 		}
 		if err := p.step(ctx, w, j); err != nil {
-			return fmt.Errorf("account %s: %w", p.Account, err)
+			if errors.Is(err, state.ErrCorrupt) {
+				return fmt.Errorf("account %s: %w", p.Account, err)
+			}
+			p.stuck(err)
+		} else {
+			p.unstuck()
 		}
 	}
+}
+
+// stuck holds back the next request after the state refused an answer: a full
+// disk, mostly. Nothing is lost, as the same question is asked again.
+func (p *Poller) stuck(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stateFailures++
+	p.stateError = err.Error()
+	p.outage.until = time.Now().Add(fault.Backoff(p.stateFailures, firstRetry, slowestRetry))
+	p.Logger.Error("the state cannot be written; trying again", "account", p.Account, "error", err.Error())
+}
+
+func (p *Poller) unstuck() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stateFailures, p.stateError = 0, ""
 }
 
 func sleep(ctx context.Context, d time.Duration) bool {

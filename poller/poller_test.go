@@ -3,6 +3,7 @@ package poller
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -142,4 +143,33 @@ func runModel(t *testing.T, seed uint64) {
 		t.Logf("seed %d: %+v", seed, opts)
 		t.Logf("status: %+v", w.poller.Status(time.Now()))
 	}
+}
+
+// A state that cannot be written for a while loses nothing: the same answers are
+// asked for again.
+func TestFullDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3, trackopstest.Options{Sizes: map[string]int{"clients": 30}, Rate: 1}, "clients")
+		w.options.MaxSize = 160 << 10
+		w.start()
+		w.await(time.Minute)
+		var ids []string
+		for range 400 {
+			id, err := w.account.Create("clients", map[string]any{"notes": strings.Repeat(fmt.Sprint(len(ids), "-"), 500)})
+			must(t, err)
+			ids = append(ids, id)
+		}
+		time.Sleep(5 * time.Minute)
+		if s := w.poller.Status(time.Now())[0]; s.State != "failing" || s.LastError == "" {
+			t.Errorf("status with a full disk: %+v", s)
+		}
+		w.crash()
+		w.options.MaxSize = 0
+		w.start()
+		time.Sleep(5 * time.Minute)
+		if n := w.count("clients", events.Created); n != len(ids) {
+			t.Errorf("%d new clients told, want %d", n, len(ids))
+		}
+		w.verify()
+	})
 }

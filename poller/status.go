@@ -47,6 +47,8 @@ func (p *Poller) Status(now time.Time) []Status {
 			}
 		case w.lastError != "":
 			s.State = "failing"
+		case p.stateError != "":
+			s.State, s.LastError = "failing", p.stateError
 		}
 		all = append(all, s)
 	}

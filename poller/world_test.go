@@ -29,6 +29,7 @@ type world struct {
 	path        string
 	collections []trackops.Collection
 	rate        float64
+	options     state.Options
 	rng         *rand.Rand
 
 	poller *Poller
@@ -44,6 +45,7 @@ func newWorld(t *testing.T, seed uint64, opts trackopstest.Options, collections 
 		account: trackopstest.New(opts),
 		path:    filepath.Join(t.TempDir(), "state.db"),
 		rate:    1,
+		options: state.Options{Hold: time.Minute},
 		rng:     rand.New(rand.NewPCG(seed, 1)),
 	}
 	for _, name := range collections {
@@ -60,7 +62,7 @@ func newWorld(t *testing.T, seed uint64, opts trackopstest.Options, collections 
 // start starts the poller and the relay.
 func (w *world) start() {
 	w.t.Helper()
-	store, err := state.Open(w.path, state.Options{Hold: time.Minute})
+	store, err := state.Open(w.path, w.options)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -89,6 +89,41 @@ func TestCompare(t *testing.T) {
 	}
 }
 
+// TestNewEpochRenamesOnlyWhatWasNeverPublished: two events are published, the
+// stream loses the second, and somebody else has written; a third one waits.
+func TestNewEpochRenamesOnlyWhatWasNeverPublished(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "state.db"), Options{Hold: time.Hour})
+	old := s.Epoch()
+	appendEvents(t, s, "acme", 0, 3)
+	publish := func(n int) (ids []string) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		err := s.Drain(ctx, func(_ context.Context, e events.Encoded) (uint64, error) {
+			if ids = append(ids, e.ID); len(ids) == n {
+				cancel()
+			}
+			return uint64(len(ids)), nil
+		})
+		if ctx.Err() == nil {
+			t.Fatal(err)
+		}
+		return ids
+	}
+	first := publish(2)
+	r, err := s.Reconcile("acme", Tail{1, 2, 2, []Message{{1, "acme", first[0]}, {2, "acme", "theirs"}}})
+	if err != nil || r != (Result{Requeued: 1, Foreign: true}) {
+		t.Fatalf("Reconcile = %+v, %v", r, err)
+	}
+	epoch, err := s.NewEpoch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{event("acme", 1, 1, old).ID, event("acme", 2, 1, epoch).ID}
+	if got := publish(2); !slices.Equal(got, want) {
+		t.Errorf("published after the new epoch: %v, want %v", got, want)
+	}
+}
+
 func yield(places []place) func(func(place, error) bool) {
 	return func(yield func(place, error) bool) {
 		for _, p := range places {

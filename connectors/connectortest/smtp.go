@@ -86,7 +86,11 @@ func SMTP(t testing.TB, o SMTPOptions) *SMTPRemote {
 		if err := server.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			t.Errorf("close the mail server: %v", err)
 		}
-		if err := <-done; err != nil {
+		// Once more: a server that had not begun to serve does not know its listener.
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			t.Errorf("close the mail server: %v", err)
+		}
+		if err := <-done; err != nil && !errors.Is(err, net.ErrClosed) {
 			t.Errorf("serve mail: %v", err)
 		}
 	})
