@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/trackops-notifier/trackops-notifier/events"
+	"github.com/trackops-notifier/trackops-notifier/internal/fault"
 )
 
 const (
@@ -35,7 +37,7 @@ type DeadLetter struct {
 func (f *Feed) Bury(ctx context.Context, ev events.Stored, id string, headers map[string]string, letter []byte) error {
 	tokens := strings.Split(ev.Subject, ".") // trackops.<account>.<collection>.<action>
 	if len(tokens) != 4 {
-		return fmt.Errorf("bury %s: subject %q is not an event's", id, ev.Subject)
+		tokens = []string{"", "", "unknown", "unknown"} // whatever it is, it must not block what comes behind it
 	}
 	m := nats.NewMsg(strings.Join([]string{"trackops-dead", f.connector, tokens[2], tokens[3], id}, "."))
 	m.Data = letter
@@ -43,7 +45,11 @@ func (f *Feed) Bury(ctx context.Context, ev events.Stored, id string, headers ma
 		m.Header.Set(name, value)
 	}
 	m.Header.Set(headerExpect, "0")
-	if _, err := f.bus.request(ctx, m); err != nil && !isWrongLast(err) {
+	_, err := f.bus.request(ctx, m)
+	if errors.Is(err, nats.ErrMaxPayload) {
+		err = fault.Permanent(err)
+	}
+	if err != nil && !isWrongLast(err) {
 		return fmt.Errorf("bury %s: %w", id, err)
 	}
 	return nil

@@ -170,7 +170,7 @@ func Redact(err error, secrets ...string) error {
 		}
 		for _, form := range []string{
 			s, url.QueryEscape(s), url.PathEscape(s),
-			base64.StdEncoding.EncodeToString([]byte(s)), base64.URLEncoding.EncodeToString([]byte(s)),
+			// Padding, which may follow, tells nothing.
 			base64.RawStdEncoding.EncodeToString([]byte(s)), base64.RawURLEncoding.EncodeToString([]byte(s)),
 		} {
 			text = strings.ReplaceAll(text, form, "[redacted]")

@@ -33,7 +33,7 @@ func (e *Engine) arrive(ev events.Stored) arrival {
 	}
 	a.id, a.lane = event.ID, laneKey(event)
 	a.entry.load.event = event
-	a.entry.unwanted = e.cfg.Filter != nil && !e.cfg.Filter.Match(event)
+	a.entry.unwanted = e.isAboutMe(event) || e.cfg.Filter != nil && !e.cfg.Filter.Match(event)
 	return a
 }
 
@@ -112,4 +112,10 @@ func sleep(ctx context.Context, d time.Duration) {
 	case <-timer.C:
 	case <-ctx.Done():
 	}
+}
+
+// isAboutMe reports whether ev says how this connector does. It is not told: an
+// event about a failing receiver would only fail there again.
+func (e *Engine) isAboutMe(ev events.Event) bool {
+	return ev.Data.Collection == events.System && ev.Data.ID == e.cfg.Name
 }

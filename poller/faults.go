@@ -66,7 +66,7 @@ func (p *Poller) succeeded(w *watch) error {
 	w.failures, w.retryAt, w.lastError, w.off = 0, time.Time{}, "", ""
 	p.mu.Unlock()
 	if recovered {
-		return p.publish("source_recovered", p.Account, "Trackops answers again.", nil)
+		return p.publish(events.SourceRecovered, p.Account, "Trackops answers again.", nil)
 	}
 	return nil
 }
@@ -123,7 +123,7 @@ func (p *Poller) retryLater(w *watch, err error, now time.Time) error {
 		return nil
 	}
 	p.outage.told = true
-	return p.publish("source_unreachable", p.Account,
+	return p.publish(events.SourceUnreachable, p.Account,
 		fmt.Sprintf("Trackops has not answered since %s: %v", p.outage.since.UTC().Format(time.RFC3339), err),
 		map[string]any{"since": p.outage.since.UTC().Format(time.RFC3339), "error": err.Error()})
 }
@@ -147,7 +147,7 @@ func (p *Poller) deny(w *watch, err error, now time.Time) error {
 	if p.denied.times > 1 {
 		return nil
 	}
-	return p.publish("credentials_rejected", p.Account,
+	return p.publish(events.CredentialsRejected, p.Account,
 		"Trackops rejects the credentials: check the user name and the token. Nothing is polled until they are accepted.",
 		map[string]any{"status": fault.Status(err)})
 }
@@ -211,25 +211,13 @@ func (w *watch) restartWalks(now time.Time) {
 }
 
 // publish puts a system event into the outbox.
-func (p *Poller) publish(what, about, message string, detail map[string]any) error {
+func (p *Poller) publish(what events.Action, about, message string, detail map[string]any) error {
 	return p.Store.Update(func(tx *state.Tx) error {
 		n, err := tx.NextSystem(p.Account)
 		if err != nil {
 			return err
 		}
-		return appendEvent(tx, events.Event{
-			Source: p.SourceURL,
-			Data: events.Data{
-				Account:    p.Account,
-				Collection: events.System,
-				Action:     events.Action(what),
-				ID:         about,
-				Revision:   n,
-				ObservedAt: time.Now().UTC().Truncate(time.Millisecond),
-				Message:    message,
-				Detail:     detail,
-			},
-		})
+		return appendEvent(tx, events.NewSystem(p.Account, what, about, n, time.Now(), message, detail))
 	})
 }
 

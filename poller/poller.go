@@ -27,7 +27,6 @@ type Source interface {
 // Config is what a Poller needs.
 type Config struct {
 	Account     string // the subdomain
-	SourceURL   string // address of the API as events name it, without a slash at the end
 	Source      Source
 	Store       *state.Store
 	Collections []trackops.Collection
@@ -303,7 +302,7 @@ func (p *Poller) saveCursors(tx *state.Tx, but *watch) error {
 func (p *Poller) observation(w *watch, a answer, now time.Time) observation {
 	o := observation{
 		account:   p.Account,
-		source:    p.SourceURL + "/" + w.layout.collection.Path,
+		source:    events.Source(p.Account) + "/" + w.layout.collection.Path,
 		at:        now.UTC().Truncate(time.Millisecond),
 		notBefore: w.cursor.Polled.UTC().Truncate(time.Millisecond),
 		notAfter:  a.page.Date.UTC(),

@@ -69,7 +69,6 @@ func (w *world) start() {
 	w.store = store
 	w.poller, err = New(Config{
 		Account:     "acme",
-		SourceURL:   "https://acme.viewcases.com/api/v1",
 		Source:      w.account,
 		Store:       store,
 		Collections: w.collections,

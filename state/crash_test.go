@@ -74,7 +74,7 @@ func (s *streamFile) publish(_ context.Context, e events.Encoded) (uint64, error
 	return m.Sequence, nil
 }
 
-// start opens and reconciles a store as the program does.
+// startAt opens and reconciles a store as the program does.
 func startAt(dir string, stream *streamFile) (*Store, error) {
 	s, err := Open(filepath.Join(dir, "state.db"), Options{Hold: 50 * time.Millisecond})
 	if err != nil {

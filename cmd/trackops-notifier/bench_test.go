@@ -71,7 +71,7 @@ func benchPipeline(b *testing.B, mode string) {
 	defer cancel()
 	var want atomic.Int64
 	p, err := poller.New(poller.Config{
-		Account: "bench", SourceURL: source, Source: client, Store: store,
+		Account: "bench", Source: client, Store: store,
 		Collections: []trackops.Collection{{Name: "things", Path: "things"}},
 		Logger:      slog.New(slog.DiscardHandler),
 		Observe: func(p poller.Poll) {

@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/trackops-notifier/trackops-notifier/bus"
 	"github.com/trackops-notifier/trackops-notifier/connectors"
+	"github.com/trackops-notifier/trackops-notifier/events"
 )
 
 // A delivery is one connector at work: its share of the stream and the engine
@@ -59,13 +61,30 @@ func (d *delivery) run(ctx context.Context, feed *bus.Feed) error {
 		Logger:    d.notifier.log,
 		Observer: connectors.Observer{
 			Attempt: func(n connectors.Note, took time.Duration) { m.attempted(d.cfg.Name, string(n.Outcome), took) },
-			Settled: func(n connectors.Note) { m.settled.WithLabelValues(d.cfg.Name, string(n.Outcome)).Inc() },
+			Settled: d.settled,
 		},
 	})
 	d.mu.Lock()
 	d.feed, d.engine = feed, engine
 	d.mu.Unlock()
 	return engine.Run(ctx)
+}
+
+// settled counts an event that the connector is done with. One that it gave up is
+// news, unless it was a system event: a receiver of those that fails would raise
+// one after the other.
+func (d *delivery) settled(n connectors.Note) {
+	d.notifier.metrics.settled.WithLabelValues(d.cfg.Name, string(n.Outcome)).Inc()
+	account, rest, _ := strings.Cut(n.EventID, "_")
+	if n.Outcome != connectors.Dead || !d.notifier.watches(account) || strings.HasPrefix(rest, events.System+"_") {
+		return
+	}
+	err := d.notifier.publish(account, events.DeadLettered, d.cfg.Name,
+		fmt.Sprintf("Connector %s gave up event %s: %s", d.cfg.Name, n.EventID, n.Reason),
+		map[string]any{"connector": d.cfg.Name, "event_id": n.EventID, "reason": n.Reason, "status": n.Status, "error": n.Error})
+	if err != nil {
+		d.notifier.log.Error("report a dead letter", "connector", d.cfg.Name, "event_id", n.EventID, "error", err.Error())
+	}
 }
 
 // ready is the connector's line in /readyz.

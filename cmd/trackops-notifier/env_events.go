@@ -18,17 +18,9 @@ type eventPattern struct {
 // eventPatterns choose what any of them chooses.
 type eventPatterns []eventPattern
 
-// systemActions are the operational events, which have an action of their own each.
-func systemActions() []events.Action {
-	return []events.Action{
-		"credentials_rejected", "source_unreachable", "source_recovered", "source_suspicious",
-		"connector_failing", "connector_recovered", "dead_lettered", "schema_changed",
-	}
-}
-
 func actionsOf(collection string) []events.Action {
 	if collection == events.System {
-		return systemActions()
+		return events.SystemActions()
 	}
 	return events.Actions()
 }

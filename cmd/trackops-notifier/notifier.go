@@ -121,7 +121,6 @@ func (n *notifier) newPoller(a account) (*poller.Poller, error) {
 	}
 	return poller.New(poller.Config{
 		Account:     a.Subdomain,
-		SourceURL:   "https://" + a.Subdomain + ".viewcases.com/api/v1",
 		Source:      client,
 		Store:       n.store,
 		Collections: n.cfg.Collections,
