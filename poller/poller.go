@@ -53,6 +53,7 @@ type Poll struct {
 type Poller struct {
 	Config
 	watches []*watch
+	errands chan errand
 
 	saved time.Time // when all cursors were last stored
 
@@ -68,7 +69,7 @@ type Poller struct {
 
 // New returns a poller that goes on where the state says the last one stood.
 func New(c Config) (*Poller, error) {
-	p := &Poller{Config: c, pace: newPace(c.Rate)}
+	p := &Poller{Config: c, pace: newPace(c.Rate), errands: make(chan errand, 16)}
 	if err := p.restoreNote(); err != nil {
 		return nil, err
 	}
@@ -110,14 +111,12 @@ func (p *Poller) Run(ctx context.Context) error {
 func (p *Poller) poll(ctx context.Context) error {
 	for {
 		w, j, at := p.choose(time.Now())
-		if wait := time.Until(at); wait > 0 {
-			if !sleep(ctx, wait) {
-				return nil
-			}
-			continue // something else may be worth more by now
-		}
 		if ctx.Err() != nil {
 			return nil
+		}
+		if wait := time.Until(at); wait > 0 || len(p.errands) > 0 {
+			p.errandTurn(ctx, at)
+			continue // something else may be worth more by now
 		}
 		if err := p.step(ctx, w, j); err != nil {
 			if errors.Is(err, state.ErrCorrupt) {

@@ -10,9 +10,12 @@ import (
 // NewEpoch replaces the epoch and, in the same transaction, gives every event
 // that has not been published an id of the new one. An event that the stream had
 // and lost keeps its id: somebody may have seen it. Messages that lie in the
-// stream up to [Store.Position] are no longer foreign. Call it after
-// [Store.Reconcile], so that what is in the stream counts as published. It must
-// not run while [Store.Drain] does, and returns an error then.
+// stream up to [Store.Position] are no longer foreign.
+//
+// The epoch is that of all accounts: call it after [Store.Reconcile] of every one
+// of them, or an event of an account not yet compared, which is in the stream
+// already, would be renamed and published a second time. It must not run while
+// [Store.Drain] does, and returns an error then.
 func (s *Store) NewEpoch() (string, error) {
 	if !s.drain.TryLock() {
 		return "", fmt.Errorf("make a new epoch: %w", errBusy)

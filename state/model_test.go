@@ -198,6 +198,7 @@ func (m *model) reopen(t *rapid.T) {
 	if epoch != "" && epoch != s.Epoch() {
 		t.Fatalf("epoch was %s, is %s", epoch, s.Epoch())
 	}
+	s.db.NoSync, s.db.NoGrowSync = true, true // nothing here ends the machine
 	m.store = s
 }
 

@@ -334,6 +334,7 @@ func (w *world) reopen(t *rapid.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.db.NoSync, s.db.NoGrowSync = true, true // nothing here ends the machine
 	w.store = s
 }
 

@@ -266,7 +266,7 @@ func (r *Records) Undated(fn func(Meta) bool) {
 }
 
 // CountCreated returns how many live records [Records.Range] would find. It
-// walks the keys of the index: 20 to 40 ms for a million.
+// walks the keys of the index: about 20 ms for a million.
 func (r *Records) CountCreated(from, to time.Time) int {
 	n := 0
 	r.scan(createdFrom(from), createdTo(to), func([]byte) bool { n++; return true })

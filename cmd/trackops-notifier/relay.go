@@ -35,28 +35,31 @@ func (n *notifier) relay(ctx context.Context, b *bus.Bus) error {
 }
 
 // compareOutbox settles, for each account, what is in the stream and what is not.
+// A new epoch renames what waits in every account, so it comes last: before, the
+// stream knows those events under their present ids.
 func (n *notifier) compareOutbox(ctx context.Context, b *bus.Bus) error {
+	foreign := false
 	for _, a := range n.cfg.Accounts {
 		r, err := n.compareAccount(ctx, b, a.Subdomain)
 		if err != nil {
 			return fmt.Errorf("compare the outbox of %s with the stream: %w", a.Subdomain, err)
 		}
+		foreign = foreign || r.Foreign
 		if r.Published+r.Requeued > 0 {
 			n.log.Info("outbox compared with the stream", "account", a.Subdomain, "found_published", r.Published, "to_publish_again", r.Requeued)
 		}
 		if r.Short {
 			n.log.Warn("the stream lost more events than the outbox still holds; raise NATS_OUTBOX_HOLD above the time your server takes to sync", "account", a.Subdomain)
 		}
-		if !r.Foreign {
-			continue
-		}
-		epoch, err := n.store.NewEpoch()
-		if err != nil {
-			return err
-		}
-		n.log.Warn("the stream holds newer events of the account than the state knows: the state is an old backup. Ids go on under a new epoch; changes since the backup may be reported again",
-			"account", a.Subdomain, "epoch", epoch)
 	}
+	if !foreign {
+		return nil
+	}
+	epoch, err := n.store.NewEpoch()
+	if err != nil {
+		return err
+	}
+	n.log.Warn("the stream holds newer events than the state knows: the state is an old backup, or new. Ids go on under a new epoch; changes since the backup may be reported again", "epoch", epoch)
 	return nil
 }
 

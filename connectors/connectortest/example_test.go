@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,11 +53,15 @@ type pager struct {
 
 // Deliver rings once. The pager's API spots repetitions by the Idempotency-Key.
 func (p *pager) Deliver(ctx context.Context, d connectors.Delivery) error {
-	m, err := connectors.NewMessage(d.Events[0])
-	if err != nil {
-		return err
+	var lines []string
+	for _, e := range d.Events {
+		m, err := connectors.NewMessage(e)
+		if err != nil {
+			return err
+		}
+		lines = append(lines, m.Headline())
 	}
-	body, err := json.Marshal(map[string]string{"text": connectors.Shorten(m.Headline(), 160)})
+	body, err := json.Marshal(map[string]string{"text": connectors.Shorten(strings.Join(lines, "\n"), 160)})
 	if err != nil {
 		return fault.Permanent(fmt.Errorf("ring the pager: %w", err))
 	}

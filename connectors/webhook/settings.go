@@ -64,9 +64,7 @@ func build(s *settings, env connectors.Env) (*connector, error) {
 		p.add("FORMAT", fmt.Sprintf("is %q", s.Format), "structured or binary")
 	}
 	c.keys = p.keys(s.Secret)
-	for _, secret := range list(s.Secret) {
-		c.secrets = append(c.secrets, secret)
-	}
+	c.secrets = append(c.secrets, list(s.Secret)...)
 	c.secrets = append(c.secrets, p.header(c.header, s)...)
 	c.header.Set("User-Agent", env.UserAgent())
 	c.client = connectors.HTTPClient(p.networks(s.AllowNetworks), p.tls(s))
