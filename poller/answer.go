@@ -3,6 +3,7 @@ package poller
 import (
 	"time"
 
+	"github.com/trackops-notifier/trackops-notifier/state"
 	"github.com/trackops-notifier/trackops-notifier/trackops"
 )
 
@@ -11,6 +12,7 @@ type answer struct {
 	job  job
 	page trackops.Page
 	rows []row
+	gone bool // the single record asked for is not there
 }
 
 // serverTime is a moment of the server's clock that is certainly not after the
@@ -28,6 +30,7 @@ type found struct {
 	unknown int // records that were not held, or had been deleted
 	changed int
 	fresh   time.Time // newest updated_at among them
+	oldest  time.Time // oldest updated_at among them
 }
 
 // progress is where an answer leaves a watch. It is computed before the commit
@@ -35,89 +38,93 @@ type found struct {
 type progress struct {
 	cursor      cursor
 	incremental *reading
-	sweep       *reading
+	lookback    *reading
 	head        int
-	turn        int
-	completed   bool // a poll that began at cursor.Polled is complete
+	found       int
+	polled      bool // a poll is complete: changes up to now were looked for
+	doomed      []string
 }
 
 // after decides where the collection stands once a was taken in; held is the
-// number of live records then.
-func (w *watch) after(a answer, f found, held int, now time.Time) progress {
-	p := progress{cursor: w.cursor, incremental: w.incremental, sweep: w.sweep, head: w.head, turn: w.turn}
+// number of live records then, records what is stored with the answer's rows.
+func (w *watch) after(a answer, f found, held int, records *state.Records, now time.Time) progress {
+	p := progress{cursor: w.cursor, incremental: w.incremental, lookback: w.lookback, head: w.head, found: w.found}
 	p.cursor.learn(a, f)
+	p.cursor.listed(a)
 	switch a.job.kind {
 	case kindBaseline:
-		w.afterBaseline(&p, a, held, now)
+		w.afterBaseline(&p, a, held, records, now)
 	case kindIncremental:
-		w.afterIncremental(&p, a, now)
-	case kindSweep:
-		r := w.continued(w.sweep, a, now)
-		p.sweep = &r
+		w.afterIncremental(&p, a, f, now)
+	case kindLookback:
+		r := w.continued(w.lookback, a, now, -1)
+		p.lookback = &r
 		if r.Done {
-			p.sweep = nil
+			p.lookback = nil
+			p.cursor.done(kindLookback, 0, now)
 		}
-		p.turn++
+	case kindSweep:
+		w.afterSweep(&p, a, f, records, now)
+	case kindCount, kindSettle:
+		w.afterCount(&p, a, held, records, now)
+	case kindBisect:
+		w.afterBisect(&p, a, f, records, now)
+	case kindVerify, kindCanary:
+		w.afterSingle(&p, a, records, now)
 	case kindHead:
-		// Never stop at the first known record: the order is not documented. Go
-		// on while a page held anything new.
-		p.head = 0
-		if w.full(a) && f.unknown+f.changed > 0 {
-			p.head = a.job.request.Page + 1
-			break
-		}
-		p.turn++
-		p.completed = true
+		w.afterHead(&p, a, f, now)
 	}
-	if p.completed {
-		p.cursor.Polled = now
-	}
+	p.doomed = append(p.doomed, p.cursor.judge(w, records, held, now)...)
 	return p
 }
 
 // learn notes what any answer tells of the collection.
 func (c *cursor) learn(a answer, f found) {
+	if !a.job.request.Bare && a.job.request.ID == "" {
+		c.QueryTaken = true
+	}
+	c.Capacity = max(c.Capacity, len(a.rows))
 	for _, r := range a.rows {
 		if r.key.Updated.IsZero() {
 			c.Unstamped = true
 		}
+		if r.key.Created.IsZero() {
+			c.Undated = true
+		}
 		if !c.Dated && (!r.key.Updated.IsZero() || !r.key.Created.IsZero()) {
 			c.Dated, c.Format = true, r.key.Format
-			*c = c.accept(askUpdated, askWindow) // perhaps only the format was refused
+			*c = c.accept(askUpdated, askWindow, askBoth, askSettled) // perhaps only the format was refused
 		}
 	}
-	if late := a.page.Date.Sub(f.fresh); c.Live && !f.fresh.IsZero() && !a.page.Date.IsZero() && late.Abs() <= overlap {
+	if !c.Live || f.fresh.IsZero() || a.page.Date.IsZero() {
+		return
+	}
+	took := a.page.Date.Sub(f.fresh)
+	if took.Abs() <= usualOverlap {
 		c.ClocksAgree = true
+	}
+	if took >= 0 && took < time.Hour && (a.job.kind == kindHead || a.job.kind == kindIncremental) {
+		c.Delay = c.Delay.observe(took, f.unknown+f.changed)
+	}
+	if late := c.Watermark.Sub(f.oldest); late > c.Late && late < lookbackSpan && a.job.kind != kindSweep {
+		c.Late = late
 	}
 }
 
 // full reports whether the page of a may have been cut off.
 func (w *watch) full(a answer) bool { return len(a.rows) >= w.cursor.Capacity }
 
-// continued returns the reading r, or a new one as next made it, after a.
-func (w *watch) continued(r *reading, a answer, now time.Time) reading {
-	return w.continuedLeft(r, a, now, -1)
-}
-
-func (w *watch) continuedLeft(r *reading, a answer, now time.Time, left int) reading {
-	var next reading
-	switch {
-	case r != nil:
-		next = *r
-	case a.job.kind == kindIncremental:
-		next = *w.newIncremental(now)
-	default:
-		next = reading{Pages: !w.windows(now)}
-	}
+// continued returns the reading r after a; left is how many records it still has
+// to find, negative if unknown.
+func (w *watch) continued(r *reading, a answer, now time.Time, left int) reading {
+	next := *r
 	if next.Started.IsZero() {
 		next.Started = a.serverTime()
 	}
 	for _, row := range a.rows {
-		if row.key.Updated.After(next.Newest) {
-			next.Newest = row.key.Updated
-		}
+		next.Newest = later(next.Newest, row.key.Updated)
 	}
-	if !next.Pages && next.Page == 0 && w.full(a) && !w.windows(now) {
+	if !next.Pages && next.Page == 0 && w.full(a) && !w.splits(&next, now) {
 		next.Page, next.Paged = 2, true // no windows to split into
 		return next
 	}
@@ -125,17 +132,40 @@ func (w *watch) continuedLeft(r *reading, a answer, now time.Time, left int) rea
 	return next
 }
 
+// afterHead goes on to the next page while a page held anything new: the order
+// is not documented, so the first known record proves nothing.
+func (w *watch) afterHead(p *progress, a answer, f found, now time.Time) {
+	if n := len(a.rows); a.job.request.Page == 1 && n > 0 && n < w.held-len(w.cursor.Suspects) {
+		// A short first page shows all there is. We hold more, so it may have been
+		// cut: a server may clamp per_page without a word. A longer page corrects
+		// the other explanation, that the rest was deleted.
+		p.cursor.Capacity = min(p.cursor.Capacity, n)
+	}
+	p.head = 0
+	p.found += f.unknown + f.changed
+	if w.full(a) && f.unknown+f.changed > 0 {
+		p.head = a.job.request.Page + 1
+		return
+	}
+	p.cursor.done(kindHead, p.found, now)
+	p.found = 0
+	p.polled = true
+}
+
 // afterIncremental moves the watermark once every question of the reading was
 // answered, and not before.
-func (w *watch) afterIncremental(p *progress, a answer, now time.Time) {
-	r := w.continued(w.incremental, a, now)
+func (w *watch) afterIncremental(p *progress, a answer, f found, now time.Time) {
+	r := w.continued(w.incremental, a, now, -1)
+	r.Found += f.unknown + f.changed
+	r.Steps++
 	p.incremental = &r
 	if !r.Done {
 		return
 	}
 	p.incremental = nil
-	p.turn++
-	p.completed = true
+	p.cursor.done(kindIncremental, r.Found, now)
+	p.polled = true
+	p.cursor.Bulk = r.Steps > 1
 	mark := watermark(w.cursor.Watermark, r, p.cursor.ClocksAgree)
 	if r.Paged {
 		// A deletion may have hidden a row at a page turn: the next reading asks

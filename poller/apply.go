@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/trackops-notifier/trackops-notifier/diff"
 	"github.com/trackops-notifier/trackops-notifier/events"
 	"github.com/trackops-notifier/trackops-notifier/state"
 )
@@ -16,6 +15,7 @@ type edit struct {
 	meta   state.Meta
 	held   bool // some version of it is held, perhaps a deleted one
 	silent bool // part of the baseline
+	rebase bool // only the shape changed, which is told once for all
 }
 
 // compare finds the rows that differ from what is held. It reads, and writes
@@ -80,7 +80,7 @@ func (w *watch) write(tx *state.Tx, records *state.Records, e edit, o observatio
 		Observed:    o.at,
 		Document:    document,
 	}
-	action, changes, err := w.judge(records, e, document)
+	action, changes, err := w.judge(records, e)
 	if err != nil {
 		return "", err
 	}
@@ -98,22 +98,17 @@ func (w *watch) write(tx *state.Tx, records *state.Records, e edit, o observatio
 }
 
 // judge says what happened to the record and what changed.
-func (w *watch) judge(records *state.Records, e edit, document []byte) (events.Action, []events.Change, error) {
+func (w *watch) judge(records *state.Records, e edit) (events.Action, []events.Change, error) {
+	if e.rebase {
+		return "", nil, nil
+	}
 	if !e.held {
 		if e.silent {
 			return "", nil, nil
 		}
 		return events.Created, nil, nil
 	}
-	old, _, err := records.Get(e.row.key.ID)
-	if err != nil {
-		return "", nil, fmt.Errorf("%s %s: %w", w.layout.collection.Name, e.row.key.ID, err)
-	}
-	before, err := w.layout.rules.Clean(old.Document)
-	if err != nil {
-		return "", nil, fmt.Errorf("%s %s, held version: %w", w.layout.collection.Name, e.row.key.ID, err)
-	}
-	changes, err := diff.Changes(before, document)
+	changes, err := w.changes(e, records)
 	if err != nil {
 		return "", nil, fmt.Errorf("%s %s: %w", w.layout.collection.Name, e.row.key.ID, err)
 	}
@@ -125,6 +120,33 @@ func (w *watch) judge(records *state.Records, e edit, document []byte) (events.A
 	default:
 		return events.Updated, changes, nil
 	}
+}
+
+// remove makes a tombstone of a record whose deletion all witnesses agree on.
+func (w *watch) remove(tx *state.Tx, records *state.Records, id string, s suspect, o observation) error {
+	r, held, err := records.Get(id)
+	if err != nil || !held {
+		return err
+	}
+	before := state.Meta{Updated: r.Updated}
+	r.Revision++
+	r.Observed, r.Deleted = o.at, o.at
+	if err := records.Put(r); err != nil {
+		return err
+	}
+	e := w.event(r, events.Deleted, nil, before, o)
+	e.Data.Detail = s.witnesses(w.cursor.Canary)
+	e.Data.NotBefore, e.Data.NotAfter = moment(w.cursor.Swept), moment(s.Gone)
+	return appendEvent(tx, e)
+}
+
+// moment returns a time for an event, nil for the zero time.
+func moment(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC().Truncate(time.Millisecond)
+	return &t
 }
 
 func (w *watch) event(r state.Record, action events.Action, changes []events.Change, before state.Meta, o observation) events.Event {
@@ -147,12 +169,7 @@ func (w *watch) event(r state.Record, action events.Action, changes []events.Cha
 	case action == events.Updated && r.Updated.After(before.Updated):
 		e.Time = r.Updated.UTC()
 	}
-	if !o.notBefore.IsZero() {
-		e.Data.NotBefore = &o.notBefore
-	}
-	if !o.notAfter.IsZero() {
-		e.Data.NotAfter = &o.notAfter
-	}
+	e.Data.NotBefore, e.Data.NotAfter = moment(o.notBefore), moment(o.notAfter)
 	return e
 }
 

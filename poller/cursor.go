@@ -26,17 +26,45 @@ type cursor struct {
 	// ClocksAgree: a change was seen whose updated_at lies within the overlap of
 	// the answer's Date header, so Date may advance the watermark.
 	ClocksAgree bool `json:"clocks_agree,omitzero"`
+	// Late is the largest lateness seen: how far behind the watermark the
+	// updated_at of a change lay when it was found.
+	Late time.Duration `json:"late,omitzero"`
+	// Bulk: the last incremental reading took several questions, so the overlap
+	// is kept short until it fits one again.
+	Bulk bool `json:"bulk,omitzero"`
 	// Unstamped: a record without updated_at was seen; questions by updated_at
 	// cannot be trusted to show new records.
 	Unstamped bool `json:"unstamped,omitzero"`
+	// Undated: a record without a creation time was seen; windows do not show it.
+	Undated bool `json:"undated,omitzero"`
 
 	// Capacity is how many rows a full page holds: 100, or fewer where a server
 	// silently clamps per_page.
 	Capacity int `json:"capacity"`
-	// Refused says since when the API answers 400 to a question.
+	// Refused says since when the API answers 400 to a question, or ignores it.
 	Refused map[question]time.Time `json:"refused,omitempty"`
 
-	Polled time.Time `json:"polled,omitzero"` // when the last complete poll began, by our clock
+	// QueryTaken: the fixed parameters of the collection were accepted, so they
+	// are not why another question is refused.
+	QueryTaken bool `json:"query_taken,omitzero"`
+
+	Rates map[kind]rate      `json:"rates,omitempty"` // what each kind of job finds
+	Done  map[kind]time.Time `json:"done,omitempty"`  // when each was last complete, by our clock
+	Delay delay              `json:"delay,omitzero"`  // from a change to its detection
+
+	Sweep   *sweep    `json:"sweep,omitzero"`   // under way
+	Swept   time.Time `json:"swept,omitzero"`   // when the last complete sweep began: every record was seen since
+	SweptTo time.Time `json:"sweptto,omitzero"` // when it ended
+
+	Suspects map[string]suspect   `json:"suspects,omitempty"` // absent records, by id
+	Unlisted map[string]time.Time `json:"unlisted,omitempty"` // not listed, but there: until when that is no news
+	Canary   time.Time            `json:"canary,omitzero"`    // when a record that is there was last read by itself
+	Brake    *brake               `json:"brake,omitzero"`     // too many absences to be believed
+	Bisect   *bisection           `json:"bisect,omitzero"`    // a search under way for what a count showed
+	Bias     int                  `json:"bias,omitzero"`      // held less counted that no search explains
+
+	Shape    *shape   `json:"shape,omitzero"`     // the schema change that was last accepted
+	Volatile []string `json:"volatile,omitempty"` // fields that change by themselves, proposed to be ignored
 }
 
 // A question is one way of asking, which a collection may refuse.
@@ -45,7 +73,9 @@ type question string
 const (
 	askUpdated question = "updated_from"
 	askWindow  question = "created_from/created_to"
+	askBoth    question = "updated_from with created_from/created_to"
 	askCount   question = "mode=count"
+	askSettled question = "mode=count with created_to"
 	askQuery   question = "fixed parameters"
 )
 
@@ -60,11 +90,7 @@ func (c *cursor) takes(q question, now time.Time) bool {
 
 // refuse returns the cursor with q switched off for a day.
 func (c cursor) refuse(q question, now time.Time) cursor {
-	c.Refused = maps.Clone(c.Refused)
-	if c.Refused == nil {
-		c.Refused = make(map[question]time.Time)
-	}
-	c.Refused[q] = now
+	c.Refused = with(c.Refused, q, now)
 	return c
 }
 
@@ -77,6 +103,33 @@ func (c cursor) accept(questions ...question) cursor {
 	return c
 }
 
+// with returns a copy of m that has v at k. The cursor in force shares its maps
+// with the one that is being made, so they are never written to.
+func with[K comparable, V any](m map[K]V, k K, v V) map[K]V {
+	m = maps.Clone(m)
+	if m == nil {
+		m = make(map[K]V)
+	}
+	m[k] = v
+	return m
+}
+
+// without returns a copy of m that lacks k, or m itself if it does already.
+func without[K comparable, V any](m map[K]V, k K) map[K]V {
+	if _, has := m[k]; !has {
+		return m
+	}
+	m = maps.Clone(m)
+	delete(m, k)
+	return m
+}
+
+// done notes that a job of kind k is complete and found so many changes.
+func (c *cursor) done(k kind, found int, now time.Time) {
+	c.Done = with(c.Done, k, now)
+	c.Rates = with(c.Rates, k, c.Rates[k].observe(found, now))
+}
+
 // A baseline is the first, silent reading of a collection.
 type baseline struct {
 	Stage   stage     `json:"stage"`
@@ -85,6 +138,8 @@ type baseline struct {
 	Recount int       `json:"recounts,omitzero"`
 	Started time.Time `json:"started,omitzero"` // the server's clock at the first answer
 	Newest  time.Time `json:"newest,omitzero"`  // newest creation on the first page
+	Then    stage     `json:"then,omitzero"`    // what follows the second reading of the first page
+	Doubt   bool      `json:"doubt,omitzero"`   // the last answer was empty
 	Clamp   int       `json:"clamp,omitzero"`   // rows of a first page that may have been cut short
 }
 
@@ -95,7 +150,9 @@ const (
 	stageCount  stage = "count"  // how many are there?
 	stageRead   stage = "read"   // read them
 	stageClamp  stage = "clamp"  // is a short first page the end, or a clamped one?
+	stageTwice  stage = "twice"  // read the first page again: what differs now changes by itself
 	stageVerify stage = "verify" // do we hold as many as there are?
+	stageLive   stage = "live"   // nothing is left to do
 )
 
 func newCursor() cursor {

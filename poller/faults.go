@@ -80,6 +80,9 @@ func (p *Poller) failed(w *watch, j job, err error, poll *Poll) error {
 	poll.Err, poll.Outcome = err, "error"
 	w.lastError = err.Error()
 	switch {
+	case (j.kind == kindVerify || j.kind == kindCanary) && fault.Status(err) != 401 && !trackops.IsThrottled(err):
+		w.postpone(j.kind, now)
+		return p.retryLater(w, err, now)
 	case trackops.IsThrottled(err):
 		poll.Outcome = "throttled"
 		wait, _ := fault.After(err)
@@ -97,6 +100,9 @@ func (p *Poller) failed(w *watch, j job, err error, poll *Poll) error {
 		return p.deny(w, err, now)
 	case trackops.IsNotFound(err):
 		poll.Outcome = "denied"
+		if w.held > 0 {
+			return p.vanished(w, err, now)
+		}
 		w.switchOff("the API has no such collection (404)", now)
 		return nil
 	}
@@ -161,6 +167,34 @@ func (p *Poller) allOff() bool {
 	return true
 }
 
+// vanished handles a collection that was there and answers 404 as a whole. That
+// is not believed: nothing is deleted, and it is asked again.
+func (p *Poller) vanished(w *watch, err error, now time.Time) error {
+	first := w.failures == 0
+	w.failures++
+	w.retryAt = now.Add(fault.Backoff(w.failures, firstDenied, slowestDenied))
+	if !first {
+		return nil
+	}
+	name := w.layout.collection.Name
+	return p.publish(events.SourceSuspicious, name,
+		fmt.Sprintf("Trackops answers that there is no collection %s any more, of which %d records are held. No deletion is reported.", name, w.held),
+		map[string]any{"collection": name, "reason": err.Error(), "held": w.held})
+}
+
+// postpone leaves a record alone whose own address answers neither way.
+func (w *watch) postpone(k kind, now time.Time) {
+	if k == kindCanary {
+		w.witness = witness{}
+		w.heard = now
+		return
+	}
+	if s, ok := w.cursor.Suspects[w.verify]; ok {
+		s.Next = now.Add(secondLook)
+		w.cursor.Suspects = with(w.cursor.Suspects, w.verify, s)
+	}
+}
+
 // switchOff leaves a collection alone for a day.
 func (w *watch) switchOff(why string, now time.Time) {
 	w.off = why
@@ -172,11 +206,17 @@ func (w *watch) switchOff(why string, now time.Time) {
 // a collection are suspected first, and the same question is asked without them.
 func (w *watch) refuse(q trackops.Request, now time.Time) bool {
 	switch {
-	case len(q.Collection.Query) > 0 && !q.Bare:
+	case len(q.Collection.Query) > 0 && !q.Bare && q.ID == "" && !w.cursor.QueryTaken:
 		w.cursor = w.cursor.refuse(askQuery, now)
 		return true
+	case q.ID != "":
+		return false
+	case q.Count && !q.CreatedTo.IsZero():
+		w.cursor = w.cursor.refuse(askSettled, now)
 	case q.Count:
 		w.cursor = w.cursor.refuse(askCount, now)
+	case !q.UpdatedFrom.IsZero() && (!q.CreatedFrom.IsZero() || !q.CreatedTo.IsZero()):
+		w.cursor = w.cursor.refuse(askBoth, now)
 	case !q.CreatedFrom.IsZero() || !q.CreatedTo.IsZero():
 		w.cursor = w.cursor.refuse(askWindow, now)
 	case !q.UpdatedFrom.IsZero():
@@ -195,30 +235,35 @@ func (w *watch) refuse(q trackops.Request, now time.Time) bool {
 
 // restartWalks begins the walks under way again with the questions that are left.
 func (w *watch) restartWalks(now time.Time) {
-	w.incremental, w.sweep = nil, nil
+	w.incremental, w.lookback = nil, nil
+	w.cursor.Sweep, w.cursor.Bisect = nil, nil
 	if w.cursor.Baseline == nil {
 		return
 	}
 	b := *w.cursor.Baseline
-	if b.Stage == stageVerify {
-		b.Recount = 0
-	}
-	b.startReading(w.windows(now))
 	if !w.cursor.takes(askCount, now) {
 		b.Count = -1
 	}
+	if b.Stage == stageVerify && w.cursor.takes(askCount, now) {
+		w.cursor.Baseline = &b
+		return // the same count, without a bound
+	}
+	b.startReading(w.windows(now))
 	w.cursor.Baseline = &b
 }
 
 // publish puts a system event into the outbox.
 func (p *Poller) publish(what events.Action, about, message string, detail map[string]any) error {
-	return p.Store.Update(func(tx *state.Tx) error {
-		n, err := tx.NextSystem(p.Account)
-		if err != nil {
-			return err
-		}
-		return appendEvent(tx, events.NewSystem(p.Account, what, about, n, time.Now(), message, detail))
-	})
+	return p.Store.Update(func(tx *state.Tx) error { return p.tell(tx, what, about, message, detail) })
+}
+
+// tell is publish within a transaction.
+func (p *Poller) tell(tx *state.Tx, what events.Action, about, message string, detail map[string]any) error {
+	n, err := tx.NextSystem(p.Account)
+	if err != nil {
+		return err
+	}
+	return appendEvent(tx, events.NewSystem(p.Account, what, about, n, time.Now(), message, detail))
 }
 
 func (p *Poller) saveCursor(tx *state.Tx, collection string, c cursor) error {

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -31,7 +33,14 @@ type Config struct {
 	Store       *state.Store
 	Collections []trackops.Collection
 	Rate        float64 // requests a second
-	Logger      *slog.Logger
+
+	// MaxAge is the longest time between two polls of a collection; 0 is four
+	// rounds over all of them, a minute at least.
+	MaxAge time.Duration
+	// SweepShare is the part of all requests that sweeps get at least; 0 is 0.05.
+	SweepShare float64
+
+	Logger *slog.Logger
 
 	// Observe is called after each request, from the polling goroutine. May be nil.
 	Observe func(Poll)
@@ -41,6 +50,7 @@ type Config struct {
 type Poll struct {
 	Collection string
 	Kind       string
+	Why        string // the request was chosen
 	Outcome    string // "ok", "throttled", "denied", "refused", "error"
 	Records    int    // rows of the answer
 	Held       int    // live records of the collection afterwards
@@ -55,7 +65,8 @@ type Poller struct {
 	watches []*watch
 	errands chan errand
 
-	saved time.Time // when all cursors were last stored
+	saved       time.Time // when all cursors were last stored
+	sweepCredit float64   // requests that sweeps are entitled to
 
 	mu     sync.Mutex // guards what Status reads: everything below, and the watches
 	pace   pace
@@ -70,6 +81,12 @@ type Poller struct {
 // New returns a poller that goes on where the state says the last one stood.
 func New(c Config) (*Poller, error) {
 	p := &Poller{Config: c, pace: newPace(c.Rate), errands: make(chan errand, 16)}
+	if p.SweepShare == 0 {
+		p.SweepShare = 0.05
+	}
+	if err := Feasible(len(c.Collections), c.Rate, c.MaxAge, p.SweepShare); err != nil {
+		return nil, err
+	}
 	if err := p.restoreNote(); err != nil {
 		return nil, err
 	}
@@ -104,13 +121,13 @@ func (p *Poller) restore(c trackops.Collection) (*watch, error) {
 // stored is asked for again, later and later; a state that proves corrupt ends
 // the polling with an error.
 func (p *Poller) Run(ctx context.Context) error {
-	err := p.poll(ctx)
+	err := p.work(ctx)
 	return errors.Join(err, p.saveAll())
 }
 
-func (p *Poller) poll(ctx context.Context) error {
+func (p *Poller) work(ctx context.Context) error {
 	for {
-		w, j, at := p.choose(time.Now())
+		c, at := p.choose(time.Now())
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -118,7 +135,10 @@ func (p *Poller) poll(ctx context.Context) error {
 			p.errandTurn(ctx, at)
 			continue // something else may be worth more by now
 		}
-		if err := p.step(ctx, w, j); err != nil {
+		if c.watch == nil {
+			continue
+		}
+		if err := p.step(ctx, c); err != nil {
 			if errors.Is(err, state.ErrCorrupt) {
 				return fmt.Errorf("account %s: %w", p.Account, err)
 			}
@@ -158,14 +178,12 @@ func sleep(ctx context.Context, d time.Duration) bool {
 }
 
 // step spends one request.
-func (p *Poller) step(ctx context.Context, w *watch, j job) error {
-	started := time.Now()
-	p.mu.Lock()
-	p.pace.sent(started)
-	w.asked = started
-	p.last = w
-	p.mu.Unlock()
-
+func (p *Poller) step(ctx context.Context, c candidate) error {
+	w, started := c.watch, time.Now()
+	j, err := p.build(c, started)
+	if err != nil {
+		return err
+	}
 	page, err := p.Source.Do(ctx, j.request)
 	if ctx.Err() != nil {
 		return nil // the answer may be cut: it will be asked for again
@@ -173,20 +191,22 @@ func (p *Poller) step(ctx context.Context, w *watch, j job) error {
 	poll := Poll{
 		Collection: w.layout.collection.Name,
 		Kind:       string(j.kind),
+		Why:        j.why,
 		Records:    len(page.Records),
 		Duration:   time.Since(started),
 	}
-	var rows []row
-	if err == nil {
-		rows, err = w.layout.rows(page.Records)
+	a := answer{job: j, page: page}
+	if j.request.ID != "" && trackops.IsNotFound(err) {
+		a.gone, err = true, nil
 	}
-	a := answer{job: j, page: page, rows: rows}
+	if err == nil && j.kind != kindCanary {
+		a.rows, err = w.layout.rows(page.Records)
+	}
 	if err == nil {
 		err = w.checkFilters(a)
 	}
 	if err == nil {
-		poll.Events, err = p.take(w, a, started)
-		if err != nil {
+		if poll.Events, err = p.take(w, a); err != nil {
 			return err
 		}
 		err = p.succeeded(w)
@@ -197,26 +217,45 @@ func (p *Poller) step(ctx context.Context, w *watch, j job) error {
 	return err
 }
 
+// build makes the request of the chosen job.
+func (p *Poller) build(c candidate, now time.Time) (job, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.granted(c)
+	p.pace.sent(now)
+	c.watch.asked = now
+	p.last = c.watch
+	j := job{kind: c.kind, why: c.why}
+	err := p.Store.View(func(tx *state.Tx) (err error) {
+		j.request, err = c.watch.build(c.kind, tx.Records(p.Account, c.watch.layout.collection.Name), now)
+		return err
+	})
+	return j, err
+}
+
+// A verdict is what an answer changes: what is stored, and what is told.
+type verdict struct {
+	edits []edit
+	dead  map[string]suspect
+	shape *shape // a change of the schema, to be told
+	brake *brake // deletions are held back, to be told
+	next  progress
+	held  int
+	found found
+}
+
 // take stores an answer: records, events and cursor in one transaction.
-func (p *Poller) take(w *watch, a answer, started time.Time) (map[events.Action]int, error) {
+func (p *Poller) take(w *watch, a answer) (map[events.Action]int, error) {
 	now := time.Now()
-	edits, err := p.compare(w, a, now)
+	v, err := p.weigh(w, a, now)
 	if err != nil {
 		return nil, err
 	}
-	f := summary(edits)
-	held := w.held
-	for _, e := range edits {
-		if !e.held || !e.meta.Deleted.IsZero() {
-			held++
-		}
-	}
-	next := w.after(a, f, held, now)
 	counts := make(map[events.Action]int)
-	if p.worthStoring(w, next, edits, now) {
+	if p.worthStoring(w, v, now) {
 		err = p.Store.Update(func(tx *state.Tx) error {
 			clear(counts)
-			return p.store(tx, w, edits, next, p.observation(w, a, now), counts)
+			return p.store(tx, w, v, p.observation(w, a, now), counts)
 		})
 		if err != nil {
 			return nil, fmt.Errorf("store answer about %s: %w", w.layout.collection.Name, err)
@@ -224,21 +263,54 @@ func (p *Poller) take(w *watch, a answer, started time.Time) (map[events.Action]
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	w.commit(next, held, now)
+	w.commit(v, a, now)
 	return counts, nil
 }
 
-func (p *Poller) compare(w *watch, a answer, now time.Time) (edits []edit, err error) {
+// weigh compares an answer with what is held and decides what follows. It only
+// reads: most answers bring no news, and cost no transaction.
+func (p *Poller) weigh(w *watch, a answer, now time.Time) (v verdict, err error) {
 	err = p.Store.View(func(tx *state.Tx) error {
-		edits = w.compare(tx.Records(p.Account, w.layout.collection.Name), a.rows, now)
+		records := tx.Records(p.Account, w.layout.collection.Name)
+		if b := w.cursor.Baseline; b == nil || b.Stage != stageTwice {
+			v.edits = w.compare(records, a.rows, now)
+		}
+		if v.shape, err = w.drift(a.job.kind, v.edits, len(a.rows), records, now); err != nil {
+			return err
+		}
+		v.found = summary(v.edits)
+		v.held = w.held
+		for _, e := range v.edits {
+			if !e.held || !e.meta.Deleted.IsZero() {
+				v.held++
+			}
+		}
+		v.next = w.after(a, v.found, v.held, records, now)
 		return nil
 	})
-	return edits, err
+	c := &v.next.cursor
+	if v.shape != nil {
+		c.Shape = v.shape
+	}
+	for _, id := range v.next.doomed {
+		v.dead = with(v.dead, id, c.Suspects[id])
+		c.Suspects = without(c.Suspects, id)
+		v.held--
+	}
+	if c.Brake != nil && !c.Brake.Told {
+		told := *c.Brake
+		told.Told = true
+		c.Brake, v.brake = &told, &told
+	}
+	return v, err
 }
 
 func summary(edits []edit) found {
 	var f found
 	for _, e := range edits {
+		if e.rebase {
+			continue
+		}
 		if e.held && e.meta.Deleted.IsZero() {
 			f.changed++
 		} else {
@@ -246,6 +318,9 @@ func summary(edits []edit) found {
 		}
 		if !e.silent {
 			f.fresh = later(f.fresh, e.row.key.Updated)
+			if u := e.row.key.Updated; f.oldest.IsZero() || u.Before(f.oldest) {
+				f.oldest = u
+			}
 		}
 	}
 	return f
@@ -256,13 +331,15 @@ func summary(edits []edit) found {
 const saveEvery = 30 * time.Second
 
 // worthStoring reports whether an answer has to reach the disk now.
-func (p *Poller) worthStoring(w *watch, next progress, edits []edit, now time.Time) bool {
-	return len(edits) > 0 || !next.cursor.Live || !w.cursor.Live || now.Sub(p.saved) >= saveEvery
+func (p *Poller) worthStoring(w *watch, v verdict, now time.Time) bool {
+	return len(v.edits) > 0 || len(v.dead) > 0 || v.shape != nil || v.brake != nil ||
+		!v.next.cursor.Live || !w.cursor.Live || len(v.next.cursor.Suspects) != len(w.cursor.Suspects) ||
+		now.Sub(p.saved) >= saveEvery
 }
 
-func (p *Poller) store(tx *state.Tx, w *watch, edits []edit, next progress, o observation, counts map[events.Action]int) error {
+func (p *Poller) store(tx *state.Tx, w *watch, v verdict, o observation, counts map[events.Action]int) error {
 	records := tx.Records(p.Account, w.layout.collection.Name)
-	for _, e := range edits {
+	for _, e := range v.edits {
 		action, err := w.write(tx, records, e, o)
 		if err != nil {
 			return err
@@ -271,13 +348,40 @@ func (p *Poller) store(tx *state.Tx, w *watch, edits []edit, next progress, o ob
 			counts[action]++
 		}
 	}
+	for _, id := range slices.Sorted(maps.Keys(v.dead)) {
+		if err := w.remove(tx, records, id, v.dead[id], o); err != nil {
+			return err
+		}
+		counts[events.Deleted]++
+	}
+	if err := p.tellTrouble(tx, w, v); err != nil {
+		return err
+	}
 	if err := p.saveCursors(tx, w); err != nil {
 		return err
 	}
-	if err := p.saveCursor(tx, w.layout.collection.Name, next.cursor); err != nil {
+	if err := p.saveCursor(tx, w.layout.collection.Name, v.next.cursor); err != nil {
 		return err
 	}
 	return p.saveNote(tx, false)
+}
+
+// tellTrouble publishes what is wrong with the collection as a whole.
+func (p *Poller) tellTrouble(tx *state.Tx, w *watch, v verdict) error {
+	name := w.layout.collection.Name
+	if v.shape != nil {
+		err := p.tell(tx, events.SchemaChanged, name, fmt.Sprintf("The records of %s have another shape: %s.", name, strings.Join(v.shape.Changes, ", ")),
+			map[string]any{"collection": name, "changes": v.shape.Changes})
+		if err != nil {
+			return err
+		}
+	}
+	if v.brake == nil {
+		return nil
+	}
+	return p.tell(tx, events.SourceSuspicious, name,
+		fmt.Sprintf("What Trackops shows of %s is not believed: %s. No deletion is reported for an hour, unless trackops-notifier confirm %s says that it is true.", name, v.brake.Why, name),
+		map[string]any{"collection": name, "reason": v.brake.Why, "absent": len(v.next.cursor.Suspects), "held": v.held})
 }
 
 // saveCursors stores the cursors of all collections but one, if that is due.
@@ -303,7 +407,7 @@ func (p *Poller) observation(w *watch, a answer, now time.Time) observation {
 		account:   p.Account,
 		source:    events.Source(p.Account) + "/" + w.layout.collection.Path,
 		at:        now.UTC().Truncate(time.Millisecond),
-		notBefore: w.cursor.Polled.UTC().Truncate(time.Millisecond),
+		notBefore: w.lastPoll().UTC().Truncate(time.Millisecond),
 		notAfter:  a.page.Date.UTC(),
 	}
 	if a.page.Date.IsZero() {
@@ -313,10 +417,61 @@ func (p *Poller) observation(w *watch, a answer, now time.Time) observation {
 }
 
 // commit makes what was stored the present.
-func (w *watch) commit(next progress, held int, now time.Time) {
-	w.cursor, w.incremental, w.sweep, w.head, w.turn = next.cursor, next.incremental, next.sweep, next.head, next.turn
-	w.held = held
+func (w *watch) commit(v verdict, a answer, now time.Time) {
+	if v.next.polled {
+		if last := w.lastPoll(); !last.IsZero() {
+			w.gap = w.gap.observe(now.Sub(last), 1)
+		}
+	}
+	w.cursor, w.incremental, w.lookback = v.next.cursor, v.next.incremental, v.next.lookback
+	w.head, w.found = v.next.head, v.next.found
+	w.held = v.held
 	w.lastSuccess = now
+	if !a.page.Date.IsZero() {
+		w.ahead = a.page.Date.Sub(now)
+	}
+	if v.found.unknown+v.found.changed > 0 {
+		w.heard, w.loud = now, w.rate()
+	}
+	w.bearWitness(a, now)
+}
+
+// bearWitness remembers a record that a list shows, and what a canary said.
+func (w *watch) bearWitness(a answer, now time.Time) {
+	switch {
+	case a.job.kind == kindCanary && a.gone:
+		w.witness = witness{} // perhaps it was deleted just now: the next list names another
+		if w.canaries++; w.canaries >= 3 && w.cursor.Brake == nil {
+			w.cursor.Brake = &brake{Since: now, Why: whyBlind}
+		}
+	case a.job.kind == kindCanary:
+		w.canaries = 0
+		w.heard, w.loud = now, w.loud/2
+		if w.cursor.Brake != nil && w.cursor.Brake.Why == whyBlind {
+			w.cursor.Brake = nil
+		}
+	case len(a.rows) > 0 && a.job.request.ID == "":
+		for _, r := range a.rows {
+			if _, suspected := w.cursor.Suspects[r.key.ID]; !suspected {
+				w.witness = witness{r.key.ID, r.key.Path, w.layout.collection}
+				return
+			}
+		}
+	}
+}
+
+// lastPoll is when changes were last looked for.
+func (w *watch) lastPoll() time.Time {
+	return later(w.cursor.Done[kindHead], w.cursor.Done[kindIncremental])
+}
+
+// rate is the estimate of all changes that polls find, in events a second.
+func (w *watch) rate() float64 {
+	head := w.cursor.Rates[kindHead].perSecond(rareHead)
+	if w.cursor.Rates[kindIncremental].Count == 0 && !w.layout.collection.UpdatedFrom {
+		return head
+	}
+	return head + w.cursor.Rates[kindIncremental].perSecond(priors[kindIncremental])
 }
 
 // report logs a request and tells the observer.
@@ -335,7 +490,7 @@ func (p *Poller) report(w *watch, poll *Poll) {
 	}
 	attrs := []any{
 		"account", p.Account, "collection", poll.Collection, "kind", poll.Kind, "outcome", poll.Outcome,
-		"rows", poll.Records, "found", strings.Join(found, ", "), "duration_ms", poll.Duration.Milliseconds(),
+		"why", poll.Why, "rows", poll.Records, "found", strings.Join(found, ", "), "duration_ms", poll.Duration.Milliseconds(),
 	}
 	if poll.Err != nil {
 		level = slog.LevelWarn

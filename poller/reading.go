@@ -29,6 +29,8 @@ type reading struct {
 	Started time.Time `json:"started,omitzero"` // the server's clock before the first answer was read
 	Newest  time.Time `json:"newest,omitzero"`  // newest updated_at seen
 	Top     time.Time `json:"top,omitzero"`     // newest creation seen
+	Found   int       `json:"found,omitzero"`   // changes so far
+	Steps   int       `json:"steps,omitzero"`   // questions so far
 	Done    bool      `json:"done,omitzero"`
 }
 

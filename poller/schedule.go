@@ -1,90 +1,237 @@
 package poller
 
-import "time"
+import (
+	"time"
+)
+
+// A candidate is a job that could be next.
+type candidate struct {
+	watch *watch
+	kind  kind
+	class class   // the highest first
+	worth float64 // within a class
+	why   string
+}
+
+// A class orders jobs before their worth does.
+type class int
+
+const (
+	classIndex    class = iota // worth is the index of the rule below
+	classFloor                 // a sweep or a lookback that has its share to come
+	classOpen                  // a question is open: an absence, a count that differs
+	classOverdue               // a poll above its maximum age; worth is by how much
+	classBaseline              // the first reading, every other request
+)
+
+// The prior rates, in events a second, of jobs of which nothing is known yet;
+// and the weight of each kind of find.
+var priors = map[kind]float64{
+	kindIncremental: 1. / 3600,
+	kindHead:        1. / 3600,
+	kindCount:       1. / (12 * 3600),
+	kindSweep:       1. / (12 * 3600),
+}
+
+const (
+	sweepWeight = 0.1
+	// rareHead is the prior of a head poll beside polls by updated_at, which find
+	// new records too: once a day it may know better.
+	rareHead = 1. / (24 * 3600)
+
+	lookbackEvery = time.Hour
+	countEvery    = 10 * time.Minute // at least
+	leastCount    = 30 * time.Second // between two counts
+)
 
 // choose returns the request that is worth most at now, and when it may leave.
 // It is the one place that decides: every request of the account, repetitions
 // included, passes here.
 //
-// Collections are asked in turn, the longest waiting first. One baseline is read
-// at a time and takes every other request, so that what is live stays fresh.
-func (p *Poller) choose(now time.Time) (*watch, job, time.Time) {
+// Polls are chosen by the index λ̂·a·(a+1)/2c: the estimated rate of what the job
+// finds, the time since it was last done in units of the gap between requests,
+// and its cost in requests. Serving the largest index reaches, within a few per
+// cent, the least mean delay that any schedule can have
+// (Σ√λ)²/(2RΣλ). Before it come polls above their maximum age, open questions, and
+// the share that sweeps are entitled to.
+func (p *Poller) choose(now time.Time) (candidate, time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var best, base *watch
+	var best candidate
+	var wait time.Time // until a collection may be asked again, if none may now
 	for _, w := range p.watches {
-		switch {
-		case !w.cursor.Live && !w.retryAt.After(now):
-			if base == nil {
-				base = w
+		if w.retryAt.After(now) {
+			if wait.IsZero() || w.retryAt.Before(wait) {
+				wait = w.retryAt
 			}
-		case best == nil || before(w, best, now):
-			best = w
+			continue
 		}
-	}
-	if base != nil && (best == nil || best.retryAt.After(now) || p.last == nil || p.last.cursor.Live) {
-		best = base
+		if c := p.best(w, now); best.watch == nil || c.over(best) {
+			best = c
+		}
 	}
 	at := later(p.pace.next(), later(p.denied.until, p.outage.until))
-	return best, best.next(now), later(at, best.retryAt)
+	if best.watch == nil {
+		return best, later(at, wait)
+	}
+	return best, at
 }
 
-// before reports whether a is due before b: what may be asked at all, and of
-// that the one asked longest ago.
-func before(a, b *watch, now time.Time) bool {
-	if aWaits, bWaits := a.retryAt.After(now), b.retryAt.After(now); aWaits || bWaits {
-		if aWaits && bWaits {
-			return a.retryAt.Before(b.retryAt)
+func (c candidate) over(d candidate) bool {
+	if c.class != d.class {
+		return c.class > d.class
+	}
+	return c.worth > d.worth
+}
+
+// best returns the collection's most valuable job.
+func (p *Poller) best(w *watch, now time.Time) candidate {
+	if !w.cursor.Live {
+		c := candidate{watch: w, kind: kindBaseline, class: classBaseline, why: "first reading"}
+		if p.last != nil && !p.last.cursor.Live && p.anyLive() {
+			c.class = -1 // what is live is polled in between
 		}
-		return bWaits
+		if w.cursor.Baseline != nil && w.cursor.Baseline.Stage != stageCount {
+			c.worth = 1 // one after the other
+		}
+		return c
 	}
-	return a.asked.Before(b.asked)
+	best := p.bestPoll(w, now)
+	for _, c := range []candidate{p.openJob(w, now), p.sweepJob(w, now), p.countJob(w, now), p.lookbackJob(w, now)} {
+		if c.watch != nil && c.over(best) {
+			best = c
+		}
+	}
+	return best
 }
 
-// A pace spaces requests: a gap that doubles when the server says that we are
-// too fast, and shrinks slowly back.
-type pace struct {
-	least time.Duration // what the operator allows
-	gap   time.Duration
-	last  time.Time
-	clean int       // answers in a row without a 429
-	until time.Time // the server asked us to wait
+func (p *Poller) anyLive() bool {
+	for _, w := range p.watches {
+		if w.cursor.Live && w.off == "" {
+			return true
+		}
+	}
+	return false
 }
 
-const (
-	longestGap  = 5 * time.Minute
-	cleanToGain = 60 // clean answers before the gap shrinks by a twentieth
-)
-
-func newPace(rate float64) pace {
-	if rate <= 0 {
-		return pace{}
+// bestPoll returns the better of the two ways to poll.
+func (p *Poller) bestPoll(w *watch, now time.Time) candidate {
+	if !w.byUpdated(now) {
+		return p.poll(w, kindHead, priors[kindHead], now)
 	}
-	gap := time.Duration(float64(time.Second) / rate)
-	return pace{least: gap, gap: gap}
+	head := p.poll(w, kindHead, rareHead, now)
+	if w.cursor.Unstamped {
+		head = p.poll(w, kindHead, priors[kindHead], now)
+	} else if head.class == classOverdue && now.Sub(w.cursor.Done[kindHead]) < lookbackEvery {
+		head.class, head.worth = classIndex, 0
+	}
+	if c := p.poll(w, kindIncremental, priors[kindIncremental], now); !head.over(c) {
+		return c
+	}
+	return head
 }
 
-func (p *pace) sent(at time.Time) { p.last = at }
-
-func (p *pace) next() time.Time {
-	if p.last.IsZero() {
-		return p.until
+func (p *Poller) poll(w *watch, k kind, prior float64, now time.Time) candidate {
+	age := now.Sub(w.cursor.Done[k])
+	if limit := p.maxAge(); age > limit {
+		return candidate{w, k, classOverdue, float64(age) / float64(limit), "overdue"}
 	}
-	return later(p.last.Add(p.gap), p.until)
+	return candidate{w, k, classIndex, p.index(w.cursor.Rates[k].perSecond(prior), age, 1), "index"}
 }
 
-func (p *pace) throttled(wait time.Duration, now time.Time) {
-	p.clean = 0
-	p.gap = min(max(2*p.gap, time.Second), longestGap)
-	p.until = now.Add(max(wait, p.gap, 2*time.Second))
+// index is the worth of a job at the present pace: rate in events a second, age
+// since it was last done, cost in requests.
+func (p *Poller) index(rate float64, age time.Duration, cost float64) float64 {
+	unit := max(p.pace.gap, time.Millisecond).Seconds()
+	a := age.Seconds() / unit
+	return rate * unit * a * (a + 1) / (2 * cost)
 }
 
-func (p *pace) answered() {
-	if p.gap == p.least {
-		return
+// openJob returns what an open question needs, if one is open.
+func (p *Poller) openJob(w *watch, now time.Time) candidate {
+	if k := w.openQuestion(now); k != "" && (k != kindCanary || p.borrow(w)) {
+		return candidate{w, k, classOpen, 2, "absent records"}
 	}
-	if p.clean++; p.clean >= cleanToGain {
-		p.clean = 0
-		p.gap = max(p.least, p.gap*95/100)
+	if w.cursor.Bisect != nil && len(w.cursor.Bisect.Spans) > 0 && w.settled(now) {
+		return candidate{w, kindBisect, classOpen, 1, "a count differs"}
 	}
+	if s := w.cursor.Sweep; s != nil && s.Urgent {
+		return candidate{w, kindSweep, classOpen, 0, "a count differs"}
+	}
+	if w.silentTooLong(now) {
+		return candidate{w, kindCanary, classOpen, 0, "silence"}
+	}
+	return candidate{}
+}
+
+// borrow finds a witness for a collection that has none left of its own: a
+// record of another one shows as well whether the source can be believed.
+func (p *Poller) borrow(w *watch) bool {
+	for _, other := range p.watches {
+		if w.witness.id != "" {
+			return true
+		}
+		if other.cursor.Live && other.off == "" {
+			w.witness = other.witness
+		}
+	}
+	return w.witness.id != ""
+}
+
+// sweepJob returns the next step of the collection's sweep. Each window is a
+// stream of its own, whose age is about that of the last complete sweep.
+func (p *Poller) sweepJob(w *watch, now time.Time) candidate {
+	windows := float64(w.held/windowRows + 1)
+	weight := sweepWeight
+	if !w.byUpdated(now) {
+		weight = 1 // nothing else shows what changes behind the first page
+	}
+	age := now.Sub(w.cursor.Swept)
+	if s := w.cursor.Sweep; s == nil && now.Sub(w.cursor.SweptTo) < max(time.Duration(windows)*2*p.pace.gap, 20*p.pace.gap) {
+		return candidate{} // one is just over
+	}
+	c := candidate{w, kindSweep, classIndex, weight * p.index(w.cursor.Rates[kindSweep].perSecond(priors[kindSweep])/windows, age, 1), "index"}
+	if p.sweepCredit >= 1 {
+		c.class = classFloor
+		c.why = "share of sweeps"
+	}
+	return c
+}
+
+// countJob returns a count, where counts tell something.
+func (p *Poller) countJob(w *watch, now time.Time) candidate {
+	age := now.Sub(w.cursor.Done[kindCount])
+	if !w.cursor.takes(askCount, now) || w.held == 0 || age < leastCount || w.cursor.Bisect != nil {
+		return candidate{}
+	}
+	c := candidate{w, kindCount, classIndex, p.index(w.cursor.Rates[kindCount].perSecond(priors[kindCount]), age, 1), "index"}
+	if limit := max(countEvery, 4*p.maxAge()); age > limit {
+		c.class, c.worth, c.why = classFloor, float64(age)/float64(limit), "overdue"
+	}
+	return c
+}
+
+func (p *Poller) lookbackJob(w *watch, now time.Time) candidate {
+	if !w.byUpdated(now) || w.lookback == nil && now.Sub(w.cursor.Done[kindLookback]) < lookbackEvery {
+		return candidate{}
+	}
+	return candidate{w, kindLookback, classFloor, 0, "lookback"}
+}
+
+// granted accounts for a request that is about to be spent.
+func (p *Poller) granted(c candidate) {
+	p.sweepCredit = min(p.sweepCredit+p.SweepShare, 2)
+	if c.kind == kindSweep {
+		p.sweepCredit = max(p.sweepCredit-1, -1)
+	}
+}
+
+// silenceOdds is e^-13.8, one in a million.
+const silenceOdds = 13.8
+
+// silentTooLong reports whether the collection has been quiet for so long that
+// its usual rate makes that all but impossible: perhaps nothing changed, and
+// perhaps we cannot see.
+func (w *watch) silentTooLong(now time.Time) bool {
+	return w.witness.id != "" && !w.heard.IsZero() && w.loud*now.Sub(w.heard).Seconds() > silenceOdds
 }

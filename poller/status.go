@@ -2,6 +2,9 @@ package poller
 
 import (
 	"fmt"
+	"maps"
+	"math"
+	"slices"
 	"time"
 )
 
@@ -67,26 +70,76 @@ func (p *Poller) Status(now time.Time) []Status {
 		case p.stateError != "":
 			s.State, s.LastError = "failing", p.stateError
 		}
+		p.describe(&s, w, now)
 		all = append(all, s)
 	}
 	return all
 }
 
-// maxAge is how old the last poll of a collection should get: four rounds over
-// all collections, and a minute at least.
+// describe fills in how the collection is watched.
+func (p *Poller) describe(s *Status, w *watch, now time.Time) {
+	s.MaxAge = p.maxAge()
+	s.Rate = w.rate()
+	if last := w.lastPoll(); !last.IsZero() {
+		s.Age = now.Sub(last)
+	}
+	gap := w.gap.mean()
+	s.Next = max(0, gap-s.Age)
+	s.Predicted, s.Measured = gap/2, w.cursor.Delay.mean()
+	s.Coverage = w.cursor.Swept
+	if sw := w.cursor.Sweep; sw != nil && w.held > 0 {
+		s.Sweep = min(1, float64(sw.Rows)/float64(w.held))
+	}
+	s.Suspects = len(w.cursor.Suspects)
+	if b := w.cursor.Brake; b != nil && !b.Confirmed {
+		s.Braked = b.Why
+	}
+	for _, q := range slices.Sorted(maps.Keys(w.cursor.Refused)) {
+		if !w.cursor.takes(q, now) {
+			s.Refused = append(s.Refused, string(q))
+		}
+	}
+	s.Volatile = w.cursor.Volatile
+}
+
+// maxAge is how old the last poll of a collection may get.
 func (p *Poller) maxAge() time.Duration {
+	if p.MaxAge > 0 {
+		return p.MaxAge
+	}
 	return max(4*time.Duration(len(p.watches))*p.pace.gap, time.Minute)
 }
 
+// Feasible returns an error if the pace does not allow a poll of each collection
+// within maxAge, beside the sweeps' share. A maxAge of 0 is always kept.
+func Feasible(collections int, rate float64, maxAge time.Duration, sweepShare float64) error {
+	if maxAge <= 0 || rate <= 0 {
+		return nil
+	}
+	least := time.Duration(float64(collections) / (rate * (1 - sweepShare)) * float64(time.Second))
+	if maxAge >= least {
+		return nil
+	}
+	return fmt.Errorf("a poll of each of %d collections every %s is more than %g requests a second allow; %s can be kept", collections, maxAge, rate, least.Round(time.Second)+time.Second)
+}
+
 // Confirm says that an operator believes what the source shows of a collection
-// whose mass deletion was held back. It takes effect with the next request.
+// whose deletions are held back. It takes effect with the next request; each
+// deletion still needs its witnesses.
 func (p *Poller) Confirm(collection string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, w := range p.watches {
-		if w.layout.collection.Name == collection {
+		if w.layout.collection.Name != collection {
+			continue
+		}
+		if w.cursor.Brake == nil {
 			return fmt.Errorf("collection %s: no deletion is held back", collection)
 		}
+		b := *w.cursor.Brake
+		b.Confirmed = true
+		w.cursor.Brake = &b
+		return nil
 	}
 	return fmt.Errorf("account %s has no collection %s", p.Account, collection)
 }
@@ -96,5 +149,14 @@ func (p *Poller) Confirm(collection string) error {
 func (p *Poller) Cost() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.pace.gap / 2
+	var roots, sum float64
+	for _, w := range p.watches {
+		roots += math.Sqrt(w.rate())
+		sum += w.rate()
+	}
+	if sum == 0 {
+		return 0
+	}
+	mean := roots * roots / (2 * sum) * p.pace.gap.Seconds() / (1 - p.SweepShare)
+	return time.Duration(mean / float64(len(p.watches)) * float64(time.Second))
 }

@@ -3,15 +3,12 @@ package poller
 import (
 	"time"
 
+	"github.com/trackops-notifier/trackops-notifier/state"
 	"github.com/trackops-notifier/trackops-notifier/trackops"
 )
 
 // pageSize is the largest page the API gives.
 const pageSize = 100
-
-// overlap is how far before the watermark an incremental poll asks: records may
-// become visible later than their updated_at says.
-const overlap = 5 * time.Minute
 
 // A kind of job is what one request is spent on.
 type kind string
@@ -20,13 +17,20 @@ const (
 	kindBaseline    kind = "baseline"
 	kindHead        kind = "head"
 	kindIncremental kind = "incremental"
+	kindLookback    kind = "lookback" // an incremental with a day's overlap
 	kindSweep       kind = "sweep"
+	kindCount       kind = "count"
+	kindBisect      kind = "bisect"
+	kindVerify      kind = "verify" // is an absent record gone?
+	kindCanary      kind = "canary" // can we see a record that is certainly there?
+	kindSettle      kind = "settle" // does the count agree with the deletions?
 )
 
 // A job is the next request of one collection.
 type job struct {
 	kind    kind
 	request trackops.Request
+	why     string // for the log
 }
 
 // A watch is one collection under observation: what is stored of it (the cursor)
@@ -36,10 +40,21 @@ type watch struct {
 	cursor cursor
 
 	incremental *reading // under way, or nil
-	sweep       *reading // under way, or nil
+	lookback    *reading // under way, or nil
 	head        int      // page of the head walk under way, or 0
-	turn        int      // polls so far; decides whose turn it is
+	found       int      // by the head walk or reading under way
 	stale       map[string]suspicion
+
+	asking   window              // of the sweep's or the search's last question
+	stubborn int                 // full windows in a row at one place
+	seen     map[string]struct{} // ids that a sweep by pages saw
+	verify   string              // id that the last verify or canary asked about
+	witness  witness             // a record seen lately
+	canaries int                 // canaries in a row that were not there
+	heard    time.Time           // when it last had news, or its silence was looked into
+	loud     float64             // changes a second then
+	first    []row               // the first page of the baseline, to be read twice
+	ahead    time.Duration       // the server's clock less ours
 
 	asked    time.Time // when its last request was made
 	failures int       // in a row
@@ -47,6 +62,7 @@ type watch struct {
 	off      string    // why it is not polled: "" if it is
 	held     int       // live records
 
+	gap         delay // between complete polls
 	lastSuccess time.Time
 	lastError   string
 }
@@ -61,53 +77,39 @@ type suspicion struct {
 // staleAfter is how long an older version must persist to be believed.
 const staleAfter = time.Minute
 
-// next returns the job the collection would spend a request on.
-func (w *watch) next(now time.Time) job {
-	if b := w.cursor.Baseline; !w.cursor.Live && b != nil {
-		return job{kindBaseline, w.baselineRequest(now)}
-	}
-	switch k := w.nextKind(now); k {
+// A witness is a record that a list showed lately.
+type witness struct {
+	id, path   string
+	collection trackops.Collection
+}
+
+// build returns the request for a job of kind k. It may begin a walk.
+func (w *watch) build(k kind, records *state.Records, now time.Time) (trackops.Request, error) {
+	switch k {
+	case kindBaseline:
+		return w.baselineRequest(now), nil
 	case kindIncremental:
-		r := w.incremental
-		if r == nil {
-			r = w.newIncremental(now)
+		if w.incremental == nil {
+			w.incremental = &reading{UpdatedFrom: w.cursor.Watermark.Add(-w.cursor.overlap())}
 		}
-		return job{k, w.readingRequest(r, now)}
+		return w.readingRequest(w.incremental, now), nil
+	case kindLookback:
+		if w.lookback == nil {
+			w.lookback = &reading{UpdatedFrom: w.cursor.Watermark.Add(-lookbackSpan)}
+		}
+		return w.readingRequest(w.lookback, now), nil
 	case kindSweep:
-		r := w.sweep
-		if r == nil {
-			r = &reading{Pages: !w.windows(now)}
-		}
-		return job{k, w.readingRequest(r, now)}
+		return w.sweepRequest(records, now), nil
+	case kindCount, kindSettle:
+		return w.countRequest(k, now), nil
+	case kindBisect:
+		return w.bisectRequest(records, now), nil
+	case kindVerify, kindCanary:
+		return w.singleRequest(k, records, now)
 	default:
 		q := w.request(now)
 		q.Page = max(w.head, 1)
-		return job{kindHead, q}
-	}
-}
-
-// Every headTurn-th poll of a collection that is polled by updated_at is a head
-// poll, and every sweepTurn-th a step of a sweep: nothing says that creation
-// moves updated_at, nor that every change does.
-const (
-	headTurn  = 3
-	sweepTurn = 10
-)
-
-// nextKind decides between the polls of a live collection. Walks under way are
-// finished first.
-func (w *watch) nextKind(now time.Time) kind {
-	switch byTime := w.byUpdated(now); {
-	case w.head > 1:
-		return kindHead
-	case w.incremental != nil && byTime:
-		return kindIncremental
-	case !byTime && w.turn%2 == 1, byTime && w.turn%sweepTurn == sweepTurn-1:
-		return kindSweep
-	case !byTime, w.cursor.Unstamped && w.turn%2 == 1, w.turn%headTurn == headTurn-1:
-		return kindHead
-	default:
-		return kindIncremental
+		return q, nil
 	}
 }
 
@@ -123,8 +125,14 @@ func (w *watch) windows(now time.Time) bool {
 	return c.CreatedFrom != "" && c.CreatedTo != "" && w.cursor.takes(askWindow, now)
 }
 
-func (w *watch) newIncremental(now time.Time) *reading {
-	return &reading{UpdatedFrom: w.cursor.Watermark.Add(-overlap)}
+// splits reports whether a reading can be split into windows.
+func (w *watch) splits(r *reading, now time.Time) bool {
+	return w.windows(now) && (r.UpdatedFrom.IsZero() || w.cursor.takes(askBoth, now))
+}
+
+// settled reports whether it can be counted up to a moment.
+func (w *watch) settled(now time.Time) bool {
+	return w.windows(now) && w.cursor.takes(askCount, now) && w.cursor.takes(askSettled, now)
 }
 
 func (w *watch) request(now time.Time) trackops.Request {
@@ -149,15 +157,45 @@ func (w *watch) readingRequest(r *reading, now time.Time) trackops.Request {
 func (w *watch) baselineRequest(now time.Time) trackops.Request {
 	b := w.cursor.Baseline
 	switch b.Stage {
-	case stageCount, stageVerify:
+	case stageCount:
 		q := w.request(now)
 		q.Count = true
+		return q
+	case stageVerify:
+		q := w.request(now)
+		q.Count = true
+		if w.settled(now) {
+			q.CreatedTo = b.Started
+		}
 		return q
 	case stageClamp:
 		q := w.request(now)
 		q.Page = 2
 		return q
+	case stageTwice:
+		return w.request(now)
 	default:
 		return w.readingRequest(&b.Reading, now)
 	}
+}
+
+const (
+	// leastOverlap, usualOverlap and mostOverlap bound how far before the
+	// watermark an incremental poll asks: records may become visible later than
+	// their updated_at says.
+	leastOverlap = 2 * time.Minute
+	usualOverlap = 5 * time.Minute
+	mostOverlap  = 15 * time.Minute
+
+	lookbackSpan = 24 * time.Hour
+)
+
+// overlap is twice the largest lateness seen, within bounds. After a bulk edit
+// it is short, so that the bulk is not read over and over; the lookback covers
+// the rest.
+func (c *cursor) overlap() time.Duration {
+	if c.Bulk {
+		return leastOverlap
+	}
+	return min(max(usualOverlap, 2*c.Late), mostOverlap)
 }

@@ -80,7 +80,7 @@ func (w *world) start() {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	polled := make(chan error, 1)
-	go func() { polled <- w.poller.poll(ctx) }()
+	go func() { polled <- w.poller.work(ctx) }()
 	drained := make(chan error, 1)
 	go func() { drained <- store.Drain(ctx, w.publish) }()
 	w.stop = func() {
@@ -144,13 +144,19 @@ func (w *world) verify() {
 			w.t.Fatal(err)
 		}
 		held := w.held(c.Name)
-		for id, raw := range w.account.Snapshot(c.Name) {
+		snapshot := w.account.Snapshot(c.Name)
+		for id, r := range held {
+			if _, there := snapshot[id]; !there && r.Deleted.IsZero() {
+				w.t.Errorf("%s %s is held as living, and is gone", c.Name, id)
+			}
+		}
+		for id, raw := range snapshot {
 			want, err := l.rules.Clean(raw)
 			if err != nil {
 				w.t.Fatal(err)
 			}
 			got, ok := held[id]
-			if !ok {
+			if !ok || !got.Deleted.IsZero() {
 				w.t.Errorf("%s %s is not held", c.Name, id)
 			} else if !diff.Equal(got.Document, want) {
 				w.t.Errorf("%s %s: held version %s, want %s", c.Name, id, got.Document, want)
@@ -177,6 +183,12 @@ func (w *world) held(collection string) map[string]state.Record {
 func (w *world) verifyEvents() {
 	w.t.Helper()
 	type key struct{ collection, id string }
+	deletions := make(map[key]int)
+	for _, m := range w.account.History() {
+		if m.Action == events.Deleted {
+			deletions[key{m.Collection, m.ID}]++
+		}
+	}
 	last := make(map[key]events.Data)
 	ids := make(map[string]bool)
 	for _, e := range w.events {
@@ -188,6 +200,11 @@ func (w *world) verifyEvents() {
 			continue
 		}
 		k := key{e.Data.Collection, e.Data.ID}
+		if e.Data.Action == events.Deleted {
+			if deletions[k]--; deletions[k] < 0 {
+				w.t.Errorf("%s: a deletion that did not happen", e.ID)
+			}
+		}
 		before, seen := last[k]
 		if seen && e.Data.Revision != before.Revision+1 {
 			w.t.Errorf("%s: revision %d follows %d", e.ID, e.Data.Revision, before.Revision)
