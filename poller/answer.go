@@ -40,6 +40,7 @@ type progress struct {
 	incremental *reading
 	lookback    *reading
 	head        int
+	whole       bool
 	found       int
 	polled      bool // a poll is complete: changes up to now were looked for
 	doomed      []string
@@ -48,7 +49,7 @@ type progress struct {
 // after decides where the collection stands once a was taken in; held is the
 // number of live records then, records what is stored with the answer's rows.
 func (w *watch) after(a answer, f found, held int, records *state.Records, now time.Time) progress {
-	p := progress{cursor: w.cursor, incremental: w.incremental, lookback: w.lookback, head: w.head, found: w.found}
+	p := progress{cursor: w.cursor, incremental: w.incremental, lookback: w.lookback, head: w.head, whole: w.whole, found: w.found}
 	p.cursor.learn(a, f)
 	p.cursor.listed(a)
 	switch a.job.kind {
@@ -72,7 +73,7 @@ func (w *watch) after(a answer, f found, held int, records *state.Records, now t
 	case kindVerify, kindCanary:
 		w.afterSingle(&p, a, records, now)
 	case kindHead:
-		w.afterHead(&p, a, f, now)
+		w.afterHead(&p, a, f, records, now)
 	}
 	p.doomed = append(p.doomed, p.cursor.judge(w, records, held, now)...)
 	return p
@@ -134,13 +135,8 @@ func (w *watch) continued(r *reading, a answer, now time.Time, left int) reading
 
 // afterHead goes on to the next page while a page held anything new: the order
 // is not documented, so the first known record proves nothing.
-func (w *watch) afterHead(p *progress, a answer, f found, now time.Time) {
-	if n := len(a.rows); a.job.request.Page == 1 && n > 0 && n < w.held-len(w.cursor.Suspects) {
-		// A short first page shows all there is. We hold more, so it may have been
-		// cut: a server may clamp per_page without a word. A longer page corrects
-		// the other explanation, that the rest was deleted.
-		p.cursor.Capacity = min(p.cursor.Capacity, n)
-	}
+func (w *watch) afterHead(p *progress, a answer, f found, records *state.Records, now time.Time) {
+	w.afterFirstPage(p, a, records, now)
 	p.head = 0
 	p.found += f.unknown + f.changed
 	if w.full(a) && f.unknown+f.changed > 0 {
@@ -150,6 +146,31 @@ func (w *watch) afterHead(p *progress, a answer, f found, now time.Time) {
 	p.cursor.done(kindHead, p.found, now)
 	p.found = 0
 	p.polled = true
+}
+
+// afterFirstPage looks at what a first page says about the whole collection: one
+// that is not full shows all there is, so what it lacks is absent.
+func (w *watch) afterFirstPage(p *progress, a answer, records *state.Records, now time.Time) {
+	if a.job.request.Page != 1 {
+		return
+	}
+	n := len(a.rows)
+	p.whole = !w.full(a)
+	if !p.whole || n >= w.held-len(w.cursor.Suspects) {
+		return
+	}
+	// Far fewer than we hold: perhaps it was cut, as a server may clamp per_page
+	// without a word. A longer page corrects that. The sweep sees to the rest.
+	if missing := w.held - n; missing > max(3, w.held/10) {
+		p.whole = false
+		if n > 0 {
+			p.cursor.Capacity = min(p.cursor.Capacity, n)
+		}
+		return
+	}
+	for _, id := range unseen(records, idsOf(a.rows)) {
+		p.cursor.suspect(id, "first page", now)
+	}
 }
 
 // afterIncremental moves the watermark once every question of the reading was

@@ -108,7 +108,13 @@ func (c *cursor) doubtful(until, now time.Time) string {
 // openQuestion returns the job that a suspicion waits for, or "".
 func (w *watch) openQuestion(now time.Time) kind {
 	c := &w.cursor
-	if len(c.Suspects) == 0 || c.Brake != nil && !c.Brake.Confirmed && now.Sub(c.Brake.Since) < brakeFor {
+	switch b := c.Brake; {
+	case b != nil && b.Why == whyBlind:
+		if now.Sub(c.Done[kindCanary]) >= time.Minute {
+			return kindCanary // until one is there
+		}
+		return ""
+	case len(c.Suspects) == 0, b != nil && !b.Confirmed && now.Sub(b.Since) < brakeFor:
 		return ""
 	}
 	if c.doubtful(w.countable(now), now) != "" {
@@ -167,6 +173,7 @@ func (w *watch) singleRequest(k kind, records *state.Records, now time.Time) (tr
 // afterSingle takes in the answer about one record.
 func (w *watch) afterSingle(p *progress, a answer, records *state.Records, now time.Time) {
 	if a.job.kind == kindCanary {
+		p.cursor.Done = with(p.cursor.Done, kindCanary, now)
 		if !a.gone {
 			p.cursor.Canary = now
 		}

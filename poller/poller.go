@@ -37,7 +37,7 @@ type Config struct {
 	// MaxAge is the longest time between two polls of a collection; 0 is four
 	// rounds over all of them, a minute at least.
 	MaxAge time.Duration
-	// SweepShare is the part of all requests that sweeps get at least; 0 is 0.05.
+	// SweepShare is the part of all requests that sweeps get at least; 0 is DefaultSweepShare.
 	SweepShare float64
 
 	Logger *slog.Logger
@@ -45,6 +45,9 @@ type Config struct {
 	// Observe is called after each request, from the polling goroutine. May be nil.
 	Observe func(Poll)
 }
+
+// DefaultSweepShare is the part of all requests that sweeps get at least.
+const DefaultSweepShare = 0.02
 
 // A Poll is what one request cost and brought.
 type Poll struct {
@@ -82,7 +85,7 @@ type Poller struct {
 func New(c Config) (*Poller, error) {
 	p := &Poller{Config: c, pace: newPace(c.Rate), errands: make(chan errand, 16)}
 	if p.SweepShare == 0 {
-		p.SweepShare = 0.05
+		p.SweepShare = DefaultSweepShare
 	}
 	if err := Feasible(len(c.Collections), c.Rate, c.MaxAge, p.SweepShare); err != nil {
 		return nil, err
@@ -421,10 +424,11 @@ func (w *watch) commit(v verdict, a answer, now time.Time) {
 	if v.next.polled {
 		if last := w.lastPoll(); !last.IsZero() {
 			w.gap = w.gap.observe(now.Sub(last), 1)
+			w.longest = max(w.longest, now.Sub(last))
 		}
 	}
 	w.cursor, w.incremental, w.lookback = v.next.cursor, v.next.incremental, v.next.lookback
-	w.head, w.found = v.next.head, v.next.found
+	w.head, w.whole, w.found = v.next.head, v.next.whole, v.next.found
 	w.held = v.held
 	w.lastSuccess = now
 	if !a.page.Date.IsZero() {
@@ -453,7 +457,7 @@ func (w *watch) bearWitness(a answer, now time.Time) {
 	case len(a.rows) > 0 && a.job.request.ID == "":
 		for _, r := range a.rows {
 			if _, suspected := w.cursor.Suspects[r.key.ID]; !suspected {
-				w.witness = witness{r.key.ID, r.key.Path, w.layout.collection}
+				w.witness = witness{r.key.ID, r.key.Path, w.layout.collection, now}
 				return
 			}
 		}

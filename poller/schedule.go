@@ -34,12 +34,17 @@ var priors = map[kind]float64{
 }
 
 const (
-	sweepWeight = 0.1
+	// What a find is worth beside a new or changed record found by a poll. With
+	// these, polls get about nine requests of ten: deletions wait for minutes, so
+	// that news does not wait for deletions.
+	countWeight = 0.05
+	sweepWeight = 0.01
 	// rareHead is the prior of a head poll beside polls by updated_at, which find
-	// new records too: once a day it may know better.
-	rareHead = 1. / (24 * 3600)
+	// new records too: once a month it may know better.
+	rareHead = 1. / (30 * 24 * 3600)
 
-	lookbackEvery = time.Hour
+	lookbackEvery = 3 * time.Hour
+	headEvery     = time.Hour
 	countEvery    = 10 * time.Minute // at least
 	leastCount    = 30 * time.Second // between two counts
 )
@@ -122,7 +127,7 @@ func (p *Poller) bestPoll(w *watch, now time.Time) candidate {
 	head := p.poll(w, kindHead, rareHead, now)
 	if w.cursor.Unstamped {
 		head = p.poll(w, kindHead, priors[kindHead], now)
-	} else if head.class == classOverdue && now.Sub(w.cursor.Done[kindHead]) < lookbackEvery {
+	} else if head.class == classOverdue && now.Sub(w.cursor.Done[kindHead]) < headEvery {
 		head.class, head.worth = classIndex, 0
 	}
 	if c := p.poll(w, kindIncremental, priors[kindIncremental], now); !head.over(c) {
@@ -149,7 +154,7 @@ func (p *Poller) index(rate float64, age time.Duration, cost float64) float64 {
 
 // openJob returns what an open question needs, if one is open.
 func (p *Poller) openJob(w *watch, now time.Time) candidate {
-	if k := w.openQuestion(now); k != "" && (k != kindCanary || p.borrow(w)) {
+	if k := w.openQuestion(now); k != "" && (k != kindCanary || p.borrow(w, now)) {
 		return candidate{w, k, classOpen, 2, "absent records"}
 	}
 	if w.cursor.Bisect != nil && len(w.cursor.Bisect.Spans) > 0 && w.settled(now) {
@@ -164,18 +169,18 @@ func (p *Poller) openJob(w *watch, now time.Time) candidate {
 	return candidate{}
 }
 
-// borrow finds a witness for a collection that has none left of its own: a
-// record of another one shows as well whether the source can be believed.
-func (p *Poller) borrow(w *watch) bool {
+// borrow finds a witness for a collection that shows none at present: a record of
+// another one tells as well whether the source can be believed.
+func (p *Poller) borrow(w *watch, now time.Time) bool {
 	for _, other := range p.watches {
-		if w.witness.id != "" {
+		if w.witness.fresh(now) {
 			return true
 		}
-		if other.cursor.Live && other.off == "" {
+		if other.cursor.Live && other.off == "" && other.witness.collection.Name == other.layout.collection.Name {
 			w.witness = other.witness
 		}
 	}
-	return w.witness.id != ""
+	return w.witness.fresh(now)
 }
 
 // sweepJob returns the next step of the collection's sweep. Each window is a
@@ -184,6 +189,9 @@ func (p *Poller) sweepJob(w *watch, now time.Time) candidate {
 	windows := float64(w.held/windowRows + 1)
 	weight := sweepWeight
 	if !w.byUpdated(now) {
+		if w.whole {
+			return candidate{} // its head page shows all of it
+		}
 		weight = 1 // nothing else shows what changes behind the first page
 	}
 	age := now.Sub(w.cursor.Swept)
@@ -204,7 +212,7 @@ func (p *Poller) countJob(w *watch, now time.Time) candidate {
 	if !w.cursor.takes(askCount, now) || w.held == 0 || age < leastCount || w.cursor.Bisect != nil {
 		return candidate{}
 	}
-	c := candidate{w, kindCount, classIndex, p.index(w.cursor.Rates[kindCount].perSecond(priors[kindCount]), age, 1), "index"}
+	c := candidate{w, kindCount, classIndex, countWeight * p.index(w.cursor.Rates[kindCount].perSecond(priors[kindCount]), age, 1), "index"}
 	if limit := max(countEvery, 4*p.maxAge()); age > limit {
 		c.class, c.worth, c.why = classFloor, float64(age)/float64(limit), "overdue"
 	}
@@ -233,5 +241,5 @@ const silenceOdds = 13.8
 // its usual rate makes that all but impossible: perhaps nothing changed, and
 // perhaps we cannot see.
 func (w *watch) silentTooLong(now time.Time) bool {
-	return w.witness.id != "" && !w.heard.IsZero() && w.loud*now.Sub(w.heard).Seconds() > silenceOdds
+	return w.witness.fresh(now) && !w.heard.IsZero() && w.loud*now.Sub(w.heard).Seconds() > silenceOdds
 }

@@ -187,7 +187,7 @@ func (w *watch) afterSweepPage(p *progress, s *sweep, a answer, records *state.R
 		return
 	}
 	if w.seen != nil { // else the sweep began before a restart, and what it saw is forgotten
-		for _, id := range w.unseen(records) {
+		for _, id := range unseen(records, w.seen) {
 			p.cursor.suspect(id, "walk by pages", now)
 		}
 	}
@@ -219,11 +219,11 @@ func (w *watch) absent(records *state.Records, at window, listed map[string]stru
 	return ids
 }
 
-// unseen returns the living records that no page of the sweep showed.
-func (w *watch) unseen(records *state.Records) []string {
+// unseen returns the living records that are not among those listed.
+func unseen(records *state.Records, listed map[string]struct{}) []string {
 	var ids []string
 	check := func(m state.Meta) bool {
-		if _, ok := w.seen[m.ID]; !ok {
+		if _, ok := listed[m.ID]; !ok {
 			ids = append(ids, m.ID)
 		}
 		return true

@@ -42,6 +42,7 @@ type watch struct {
 	incremental *reading // under way, or nil
 	lookback    *reading // under way, or nil
 	head        int      // page of the head walk under way, or 0
+	whole       bool     // the last first page showed all there is
 	found       int      // by the head walk or reading under way
 	stale       map[string]suspicion
 
@@ -62,7 +63,8 @@ type watch struct {
 	off      string    // why it is not polled: "" if it is
 	held     int       // live records
 
-	gap         delay // between complete polls
+	gap         delay         // between complete polls
+	longest     time.Duration // the longest of them since the start
 	lastSuccess time.Time
 	lastError   string
 }
@@ -81,7 +83,12 @@ const staleAfter = time.Minute
 type witness struct {
 	id, path   string
 	collection trackops.Collection
+	seen       time.Time
 }
+
+// fresh reports whether the record was there a moment ago, so that it can be
+// expected to be there still.
+func (w witness) fresh(now time.Time) bool { return w.id != "" && now.Sub(w.seen) < 2*time.Minute }
 
 // build returns the request for a job of kind k. It may begin a walk.
 func (w *watch) build(k kind, records *state.Records, now time.Time) (trackops.Request, error) {
