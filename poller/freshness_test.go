@@ -41,17 +41,10 @@ func loads() []load {
 	return []load{
 		{"stationary", func(i int, _ time.Duration) float64 { return zipf(i) }},
 		{"office hours", func(i int, at time.Duration) float64 {
-			// Two hours of work, two of rest. Invoices and payments are written at
-			// the end of the working time.
-			at %= 4 * time.Hour
-			switch late := i == 6 || i == 10; {
-			case at >= 2*time.Hour, late && at < 90*time.Minute:
-				return 0.1 * zipf(i)
-			case late:
-				return 6 * zipf(i)
-			default:
+			if at%(4*time.Hour) < 2*time.Hour { // two hours of work, two of rest
 				return 1.9 * zipf(i)
 			}
+			return 0.1 * zipf(i)
 		}},
 		{"bursts", func(i int, at time.Duration) float64 {
 			slot := uint64(at/(5*time.Minute))*1000 + uint64(i)

@@ -138,7 +138,7 @@ func (p *Poller) bestPoll(w *watch, now time.Time) candidate {
 
 func (p *Poller) poll(w *watch, k kind, prior float64, now time.Time) candidate {
 	age := now.Sub(w.cursor.Done[k])
-	if limit := p.maxAge(); age > limit {
+	if limit := p.maxAge() * 9 / 10; age > limit { // others may be overdue too, and go first
 		return candidate{w, k, classOverdue, float64(age) / float64(limit), "overdue"}
 	}
 	return candidate{w, k, classIndex, p.index(w.cursor.Rates[k].perSecond(prior), age, 1), "index"}
