@@ -145,13 +145,16 @@ func (b *Bus) options() []nats.Option {
 		nats.Name("trackops-notifier"),
 		nats.MaxReconnects(-1),
 		nats.RetryOnFailedConnect(true),
+		nats.IgnoreAuthErrorAbort(), // a refusal may be mended on the server's side
 		nats.ReconnectWait(500 * time.Millisecond),
 		nats.ReconnectBufSize(-1), // fail at once: the outbox is our buffer
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			b.log.Warn("nats", "error", err)
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			b.log.Warn("nats disconnected", "error", err)
+			if err != nil { // nil: we closed it
+				b.log.Warn("nats disconnected", "error", err)
+			}
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
 			b.log.Info("nats reconnected", "server", nc.ConnectedUrlRedacted())
@@ -162,6 +165,14 @@ func (b *Bus) options() []nats.Option {
 
 // Connected reports whether the server can be reached at the moment.
 func (b *Bus) Connected() bool { return b.nc.IsConnected() }
+
+// away is [ErrDisconnected] with the reason, if one is known.
+func (b *Bus) away() error {
+	if err := b.nc.LastError(); err != nil {
+		return fmt.Errorf("%w: %w", ErrDisconnected, fault.WithoutURL(err))
+	}
+	return ErrDisconnected
+}
 
 // Close sends what is buffered and ends the connection. It may be called again.
 func (b *Bus) Close() {

@@ -46,7 +46,7 @@ type StreamConfig struct {
 // error nothing is known of the streams.
 func (b *Bus) Ensure(ctx context.Context, cfg StreamConfig) error {
 	if !b.Connected() {
-		return fmt.Errorf("prepare the streams: %w", ErrDisconnected)
+		return fmt.Errorf("prepare the streams: %w", b.away())
 	}
 	if err := b.checkVersion(); err != nil {
 		return err

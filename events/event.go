@@ -106,7 +106,7 @@ func Subject(account, collection string, action Action) string {
 }
 
 // Encode returns the event as one line of JSON. Numbers of the record keep their
-// digits, and no character is escaped that JSON does not require.
+// digits, and <, > and & are not escaped: it is not for HTML.
 func (e Event) Encode() (Encoded, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)

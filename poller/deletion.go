@@ -55,13 +55,15 @@ func (c *cursor) suspect(id, from string, now time.Time) {
 	c.Suspects = with(c.Suspects, id, suspect{Absent: now, From: from})
 }
 
-// listed clears records of suspicion that an answer shows.
+// listed clears records of suspicion that an answer shows. One that was missing
+// from lists and is back can go missing again.
 func (c *cursor) listed(a answer) {
-	if len(c.Suspects) == 0 || a.job.kind == kindVerify {
+	if len(c.Suspects)+len(c.Unlisted) == 0 || a.job.request.ID != "" {
 		return
 	}
 	for _, r := range a.rows {
 		c.Suspects = without(c.Suspects, r.key.ID)
+		c.Unlisted = without(c.Unlisted, r.key.ID)
 	}
 }
 

@@ -70,6 +70,7 @@ type Poller struct {
 
 	saved       time.Time // when all cursors were last stored
 	sweepCredit float64   // requests that sweeps are entitled to
+	streak      int       // open questions asked in a row
 
 	mu     sync.Mutex // guards what Status reads: everything below, and the watches
 	pace   pace
@@ -225,6 +226,12 @@ func (p *Poller) build(c candidate, now time.Time) (job, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.granted(c)
+	if b := c.watch.cursor.Brake; c.watch.confirmed && b != nil {
+		believed := *b
+		believed.Confirmed = true
+		c.watch.cursor.Brake = &believed
+	}
+	c.watch.confirmed = false
 	p.pace.sent(now)
 	c.watch.asked = now
 	p.last = c.watch

@@ -103,6 +103,9 @@ func (p *Poller) best(w *watch, now time.Time) candidate {
 	}
 	best := p.bestPoll(w, now)
 	for _, c := range []candidate{p.openJob(w, now), p.sweepJob(w, now), p.countJob(w, now), p.lookbackJob(w, now)} {
+		if c.class == classOpen && p.streak >= mostStreak {
+			continue
+		}
 		if c.watch != nil && c.over(best) {
 			best = c
 		}
@@ -226,8 +229,15 @@ func (p *Poller) lookbackJob(w *watch, now time.Time) candidate {
 	return candidate{w, kindLookback, classFloor, 0, "lookback"}
 }
 
+// mostStreak is how many open questions in a row may go before a poll: a hundred
+// deletions at once are no reason to be deaf for minutes.
+const mostStreak = 3
+
 // granted accounts for a request that is about to be spent.
 func (p *Poller) granted(c candidate) {
+	if p.streak++; c.class != classOpen {
+		p.streak = 0
+	}
 	p.sweepCredit = min(p.sweepCredit+p.SweepShare, 2)
 	if c.kind == kindSweep {
 		p.sweepCredit = max(p.sweepCredit-1, -1)

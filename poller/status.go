@@ -136,9 +136,7 @@ func (p *Poller) Confirm(collection string) error {
 		if w.cursor.Brake == nil {
 			return fmt.Errorf("collection %s: no deletion is held back", collection)
 		}
-		b := *w.cursor.Brake
-		b.Confirmed = true
-		w.cursor.Brake = &b
+		w.confirmed = true
 		return nil
 	}
 	return fmt.Errorf("account %s has no collection %s", p.Account, collection)

@@ -46,16 +46,17 @@ type watch struct {
 	found       int      // by the head walk or reading under way
 	stale       map[string]suspicion
 
-	asking   window              // of the sweep's or the search's last question
-	stubborn int                 // full windows in a row at one place
-	seen     map[string]struct{} // ids that a sweep by pages saw
-	verify   string              // id that the last verify or canary asked about
-	witness  witness             // a record seen lately
-	canaries int                 // canaries in a row that were not there
-	heard    time.Time           // when it last had news, or its silence was looked into
-	loud     float64             // changes a second then
-	first    []row               // the first page of the baseline, to be read twice
-	ahead    time.Duration       // the server's clock less ours
+	asking    window              // of the sweep's or the search's last question
+	stubborn  int                 // full windows in a row at one place
+	seen      map[string]struct{} // ids that a sweep by pages saw
+	confirmed bool                // an operator believes what the brake holds back; for the next request
+	verify    string              // id that the last verify or canary asked about
+	witness   witness             // a record seen lately
+	canaries  int                 // canaries in a row that were not there
+	heard     time.Time           // when it last had news, or its silence was looked into
+	loud      float64             // changes a second then
+	first     []row               // the first page of the baseline, to be read twice
+	ahead     time.Duration       // the server's clock less ours
 
 	asked    time.Time // when its last request was made
 	failures int       // in a row

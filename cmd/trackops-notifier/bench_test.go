@@ -226,7 +226,7 @@ func (s *endlessSource) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.lists++
 	w.Header().Set("Content-Type", "application/json")
 	switch {
-	case s.mode == "new" && s.lists == 1, s.mode != "new" && page > sourceRecords/100:
+	case s.mode == "new" && s.lists <= 2, s.mode != "new" && page > sourceRecords/100:
 		_, err = io.WriteString(w, "[]")
 	case s.mode == "new":
 		_, err = w.Write(s.page(s.next))

@@ -21,9 +21,9 @@ func checkCommand() command {
 		summary: "validate the environment and try each part, sending nothing",
 		detail: `Validates the environment, then tries each part: the folder, Trackops (one
 request per account), NATS, the ports, and the connectors as far as that goes
-without sending. Beside a running notifier it leaves alone what that one holds,
-Trackops' request budget too. Exits with 0 if all is well, with 1 if a part
-fails, with 2 if the environment is wrong.`,
+without sending. Beside a running notifier it asks Trackops through that one, at
+its pace, and leaves its ports alone. Exits with 0 if all is well, with 1 if a
+part fails, with 2 if the environment is wrong.`,
 		run: func(ctx context.Context, p program, _ any, _ []string) error {
 			cfg, err := loadConfig(p.environ, kinds())
 			if err != nil {
@@ -57,7 +57,7 @@ func (p program) check(ctx context.Context, cfg config) error {
 		found = "in use by a running notifier"
 	}
 	l.line("DATA_DIR "+cfg.DataDir, found, err)
-	l.checkAccounts(ctx, cfg, running)
+	l.checkAccounts(ctx, cfg)
 	l.checkNATS(ctx, cfg, running)
 	if cfg.HTTPListen != "" && !running {
 		l.line("HTTP_LISTEN "+cfg.HTTPListen, "free", checkFree(ctx, cfg.HTTPListen))
@@ -99,26 +99,35 @@ func checkState(dir string) (running bool, err error) {
 	return false, s.Close()
 }
 
-// checkAccounts spends one request on each account, unless a running notifier
-// has the budget.
-func (l *checklist) checkAccounts(ctx context.Context, cfg config, running bool) {
+// checkAccounts spends one request on each account, through the running notifier
+// if there is one.
+func (l *checklist) checkAccounts(ctx context.Context, cfg config) {
 	for _, a := range cfg.Accounts {
-		what := "Trackops account " + a.Subdomain
-		if running {
-			l.line(what, "left to the running notifier, see /readyz", nil)
-			continue
-		}
-		client, err := trackops.New(trackops.Config{
-			BaseURL: a.URL, Username: a.Username, Token: a.Token, Rate: cfg.Rate, Version: programVersion(),
-		})
-		if err == nil {
-			_, err = client.Do(ctx, trackops.Request{Collection: cfg.Collections[0], Page: 1, PerPage: 1})
-		}
+		found, err := l.checkAccount(ctx, cfg, a)
 		if trackops.IsDenied(err) {
 			err = fmt.Errorf("%w: check the user name, its Full Access, and the token", err)
 		}
-		l.line(what, "answers, the credentials are accepted", err)
+		l.line("Trackops account "+a.Subdomain, found, err)
 	}
+}
+
+// checkWait is how long an account's check may take beside a running notifier,
+// which asks when its pace allows.
+const checkWait = time.Minute
+
+func (l *checklist) checkAccount(ctx context.Context, cfg config, a account) (found string, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, checkWait, errors.New("no answer within a minute"))
+	defer cancel()
+	ask, beside, err := l.asker(ctx, cfg, a)
+	if err != nil {
+		return "", err
+	}
+	found = "answers, the credentials are accepted"
+	if beside {
+		found = "answers the running notifier, whose credentials are accepted"
+	}
+	_, err = ask(ctx, trackops.Request{Collection: cfg.Collections[0], Page: 1, PerPage: 1})
+	return found, err
 }
 
 func (l *checklist) checkNATS(ctx context.Context, cfg config, running bool) {

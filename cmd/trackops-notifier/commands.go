@@ -23,8 +23,8 @@ type command struct {
 
 func commands() []command {
 	return []command{
-		runCommand(), demoCommand(), checkCommand(), healthCommand(), testSendCommand(),
-		eventsCommand(), deadCommand(), versionCommand(),
+		runCommand(), demoCommand(), checkCommand(), statusCommand(), healthCommand(), testSendCommand(),
+		eventsCommand(), deadCommand(), exportCommand(), confirmCommand(), probeCommand(), versionCommand(),
 	}
 }
 

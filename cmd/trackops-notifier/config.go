@@ -18,6 +18,7 @@ type config struct {
 	Accounts    []account // at least one
 	Rate        float64   // requests a second to each account, above 0, at most 1
 	Collections []trackops.Collection
+	Poll        pollConfig
 	DataDir     string
 	NATS        natsConfig
 	Stream      streamConfig
@@ -43,6 +44,8 @@ type settings struct {
 	}
 	Poll struct {
 		Collections string `desc:"names of the collections to watch, comma-separated; unset: all documented ones and those that COLLECTION_<NAME>_PATH adds"`
+		MaxAge      string `split_words:"true" desc:"the longest time between two polls of a collection, refused where the rate does not allow it; unset: four rounds over all collections, a minute at least"`
+		SweepShare  string `split_words:"true" default:"0.05" desc:"the part of all requests, 0.01 to 0.5, that the reading of everything in the background gets at least"`
 	}
 	Data struct {
 		Dir string `default:"data" desc:"folder of state.db and the embedded server's files"`
@@ -72,6 +75,7 @@ func loadConfig(environ []string, kinds []connectors.Kind) (config, error) {
 		Accounts:    l.accounts(s.Trackops.API, s.Trackops.Accounts),
 		Rate:        l.apiRate(s.Trackops.API.Rate),
 		Collections: l.collections(s.Poll.Collections),
+		Poll:        l.poll(s.Poll.MaxAge, s.Poll.SweepShare),
 		DataDir:     parse(l, "DATA_DIR", s.Data.Dir, "a folder, which is created if it does not exist", readFolder),
 		NATS:        l.nats(s.NATS),
 		Stream:      l.stream(s.Stream.MaxAge, s.Stream.MaxBytes),
@@ -82,6 +86,7 @@ func loadConfig(environ []string, kinds []connectors.Kind) (config, error) {
 	if c.HTTPListen != "" && c.HTTPListen == c.NATS.Listen && !strings.HasSuffix(c.HTTPListen, ":0") {
 		l.report("HTTP_LISTEN", "the address of NATS_LISTEN", "an address of its own")
 	}
+	l.feasible(c)
 	c.Connectors = l.connectors(kinds, c.Collections)
 	l.rejectUnknown(kinds)
 	if err := l.err(); err != nil {

@@ -31,6 +31,7 @@ func TestDefaults(t *testing.T) {
 		Accounts:    []account{{"acme", "dispatch", secretMark + "-token", "https://acme.viewcases.com/api/v1"}},
 		Rate:        0.5,
 		Collections: trackops.Collections(),
+		Poll:        pollConfig{SweepShare: 0.05},
 		DataDir:     "data",
 		NATS:        natsConfig{Listen: "127.0.0.1:4222", OutboxHold: 10 * time.Second},
 		Stream:      streamConfig{MaxAge: 720 * time.Hour, MaxBytes: 1 << 30},
@@ -49,7 +50,11 @@ func TestEveryVariableCounts(t *testing.T) {
 		"NATS_URL=nats://a.example.com:4222, tls://b.example.com", "NATS_USER=u", "NATS_PASSWORD=p", "NATS_OUTBOX_HOLD=1h",
 		"NATS_LISTEN=not looked at", "STREAM_MAX_AGE=1d12h", "STREAM_MAX_BYTES=1.5gb", "HTTP_LISTEN=off", "LOG_LEVEL=DEBUG", "LOG_FORMAT=json",
 		"POLL_COLLECTIONS=clients, cases,clients,", "COLLECTION_CLIENTS_IGNORE=/notes,/x/*/y", "COLLECTION_CASES_QUERY=client=5",
+		"POLL_MAX_AGE=1m30s", "POLL_SWEEP_SHARE=0.2",
 	))
+	if want := (pollConfig{90 * time.Second, 0.2}); got.Poll != want {
+		t.Errorf("poll %+v, want %+v", got.Poll, want)
+	}
 	if got.Accounts[0].URL != "http://127.0.0.1:9000/api/v1" || got.Rate != 1 || !strings.HasSuffix(got.DataDir, "/new/data") {
 		t.Errorf("account %+v, rate %v, data %v", got.Accounts, got.Rate, got.DataDir)
 	}

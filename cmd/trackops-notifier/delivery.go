@@ -43,9 +43,13 @@ func (d *delivery) attach(ctx context.Context, b *bus.Bus) (*bus.Feed, error) {
 	return feed, err
 }
 
+// grace is how long attempts in flight may take when the program is stopped. With
+// their notes and the closing of everything the ten seconds are full that a
+// container gets.
+const grace = 8 * time.Second
+
 // run delivers until ctx ends and what was in flight is settled.
 func (d *delivery) run(ctx context.Context, feed *bus.Feed) error {
-	defer feed.Close()
 	m := d.notifier.metrics
 	engine := connectors.NewEngine(connectors.Config{
 		Name:      d.cfg.Name,
@@ -57,6 +61,7 @@ func (d *delivery) run(ctx context.Context, feed *bus.Feed) error {
 		Retry:     d.cfg.Retry,
 		Rate:      d.cfg.Rate,
 		Timeout:   d.cfg.Timeout,
+		Grace:     grace,
 		Filter:    d.cfg.Filter,
 		Logger:    d.notifier.log,
 		Observer: connectors.Observer{

@@ -54,13 +54,19 @@ const (
 	demoToken       = "demo-token"
 	demoUser        = "notifier"
 	demoRecords     = 60
-	demoLife        = 0.8 // changes a second
+	demoLife        = 2 // changes a second
 )
+
+// demoWeights let it happen where the demonstration looks, and most of it in the
+// collection that is read first: something is on the screen within ten seconds.
+func demoWeights() map[string]float64 {
+	return map[string]float64{"clients": 4, "cases": 2, "case_updates": 2, "invoices": 1}
+}
 
 func (p program) demo(ctx context.Context) (err error) {
 	dir, err := os.MkdirTemp("", "trackops-demo-")
 	if err != nil {
-		return err
+		return fmt.Errorf("demo: a temporary folder: %w; TMPDIR names another place", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	source := trackopstest.New(trackopstest.Options{
@@ -70,6 +76,7 @@ func (p program) demo(ctx context.Context) (err error) {
 		Token:    demoToken,
 		Rate:     1,
 		Keep:     1000,
+		Weights:  demoWeights(),
 	})
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {

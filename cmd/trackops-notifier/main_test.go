@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -32,6 +33,10 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		return
+	}
+	// These tests wait for the pace of an account, not for a processor.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
 	}
 	os.Exit(m.Run())
 }
@@ -89,8 +94,12 @@ type rig struct {
 	dir     string
 }
 
-// newRig makes an account that allows the given pace, a hundredth of a second
-// early, and an environment that polls clients at that pace.
+// onTheWay is what a busy machine may take between the writing of a request and
+// its reading: by that much two of them may seem closer than they were sent.
+const onTheWay = 400 * time.Millisecond
+
+// newRig makes an account, and an environment that polls its clients at one
+// request a second.
 func newRig(t *testing.T, opts trackopstest.Options) *rig {
 	t.Helper()
 	opts.Username, opts.Token = "ann", "s3cret-token"
@@ -133,7 +142,8 @@ func (r *rig) environ(extra ...string) []string {
 
 // A running is the program in this process.
 type running struct {
-	stop   func() error
+	stop   func() error    // may be called again
+	ended  <-chan struct{} // closed when it ended, by itself or stopped
 	stdout *syncBuffer
 	stderr *syncBuffer
 }
@@ -160,13 +170,19 @@ func (b *syncBuffer) String() string {
 func (r *rig) start() *running {
 	r.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &running{stdout: &syncBuffer{}, stderr: &syncBuffer{}}
-	done := make(chan error, 1)
-	go func() { done <- run(ctx, []string{"run"}, r.environ(), p.stdout, p.stderr) }()
-	p.stop = sync.OnceValue(func() error {
+	ended := make(chan struct{})
+	p := &running{ended: ended, stdout: &syncBuffer{}, stderr: &syncBuffer{}}
+	environ := r.environ()
+	var result error
+	go func() {
+		defer close(ended)
+		result = run(ctx, []string{"run"}, environ, p.stdout, p.stderr)
+	}()
+	p.stop = func() error {
 		cancel()
-		return <-done
-	})
+		<-ended
+		return result
+	}
 	r.t.Cleanup(func() {
 		err := p.stop()
 		if r.t.Failed() {

@@ -50,7 +50,7 @@ func secretFile(dataDir string) string { return filepath.Join(dataDir, "nats.sec
 // that DATA_DIR is ours, then the embedded server, which has no lock of its own.
 func openNotifier(cfg config, log *slog.Logger, out output) (n *notifier, err error) {
 	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
-		return nil, fmt.Errorf("DATA_DIR: %w", err)
+		return nil, misuse(fmt.Sprintf("DATA_DIR: %v; accepted: a folder that can be made and written to", err))
 	}
 	n = &notifier{cfg: cfg, log: log, out: out, metrics: newMetrics()}
 	defer func() {
@@ -125,6 +125,8 @@ func (n *notifier) newPoller(a account) (*poller.Poller, error) {
 		Store:       n.store,
 		Collections: n.cfg.Collections,
 		Rate:        n.cfg.Rate,
+		MaxAge:      n.cfg.Poll.MaxAge,
+		SweepShare:  n.cfg.Poll.SweepShare,
 		Logger:      n.log,
 		Observe:     func(p poller.Poll) { n.metrics.polled(a.Subdomain, p) },
 	})
@@ -132,38 +134,92 @@ func (n *notifier) newPoller(a account) (*poller.Poller, error) {
 
 // run works until ctx ends, or until something fails that nobody here can mend.
 func (n *notifier) run(ctx context.Context) error {
+	compared := make(chan struct{})
 	group, ctx := errgroup.WithContext(ctx)
-	for _, p := range n.pollers {
-		group.Go(func() error { return p.Run(ctx) })
-	}
-	group.Go(func() error { return n.runBus(ctx) })
+	group.Go(func() error { return n.runBus(ctx, compared) })
+	group.Go(func() error { return n.poll(ctx, compared) })
 	group.Go(func() error { n.progress(ctx); return nil })
 	return group.Wait()
 }
 
+// patience is how long polling waits for NATS after a start.
+const patience = 5 * time.Second
+
+// poll lets the pollers work until ctx ends. They begin once the outbox was
+// compared with the stream: only then is it known whether the state is an old
+// backup, whose next ids the stream holds already with other content.
+func (n *notifier) poll(ctx context.Context, compared <-chan struct{}) error {
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	for begun := false; !begun; {
+		select {
+		case <-compared:
+			begun = true
+		case <-limit.C:
+			begun = n.takeFreshIDs()
+			limit.Reset(patience)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for _, p := range n.pollers {
+		group.Go(func() error { return p.Run(ctx) })
+	}
+	return group.Wait()
+}
+
+// takeFreshIDs begins an epoch nobody knows, for the events of polling without
+// NATS. Where events of an earlier process wait, it does not: the stream may have
+// them, and a new id would bring them a second time. It reports whether polling
+// may begin.
+func (n *notifier) takeFreshIDs() bool {
+	if pending, _, _ := n.store.Backlog(""); pending > 0 {
+		return true
+	}
+	epoch, err := n.store.NewEpoch()
+	if err != nil {
+		n.log.Warn("begin an epoch", "error", err.Error())
+		return false
+	}
+	n.log.Info("NATS is away: polling begins, and events wait in state.db", "epoch", epoch)
+	return true
+}
+
 // runBus connects to NATS, however long that takes, and then relays and
-// delivers. Polling does not wait for it: the outbox does.
-func (n *notifier) runBus(ctx context.Context) error {
+// delivers. It closes compared once the state and the stream agree.
+func (n *notifier) runBus(ctx context.Context, compared chan<- struct{}) error {
 	b, err := n.connect(ctx)
 	if err != nil || b == nil {
 		return err
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	// A connector seen for the first time starts at new events, so its consumer
-	// has to exist before the relay publishes anything.
-	for _, d := range n.deliveries {
-		feed, err := d.attach(ctx, b)
-		if err != nil {
-			return err
-		}
-		if feed == nil {
-			return nil // ctx ended
-		}
-		group.Go(func() error { return d.run(ctx, feed) })
-	}
 	n.mu.Lock()
 	n.bus = b
 	n.mu.Unlock()
+	// A connector seen for the first time starts at new events, so its consumer
+	// has to exist before the relay publishes anything.
+	var feeds []*bus.Feed
+	defer func() {
+		for _, feed := range feeds {
+			feed.Close()
+		}
+	}()
+	for _, d := range n.deliveries {
+		feed, err := d.attach(ctx, b)
+		if err != nil || feed == nil {
+			return err // nil if ctx ended
+		}
+		feeds = append(feeds, feed)
+	}
+	err = n.untilDone(ctx, "compare the outbox with the stream", func() error { return n.compareOutbox(ctx, b) })
+	if err != nil || ctx.Err() != nil {
+		return err
+	}
+	close(compared)
+	group, ctx := errgroup.WithContext(ctx)
+	for i, d := range n.deliveries {
+		group.Go(func() error { return d.run(ctx, feeds[i]) })
+	}
 	group.Go(func() error { return n.relay(ctx, b) })
 	return group.Wait()
 }

@@ -12,12 +12,11 @@ import (
 	"github.com/trackops-notifier/trackops-notifier/state"
 )
 
-// relay brings the outbox to the stream, in order, until ctx ends. Before the
-// first event, and whenever the stream turns out to have lost messages, the
-// outbox is compared with the stream: what is missing there is published again,
-// what is there already is not.
+// relay brings the outbox to the stream, in order, until ctx ends. Whenever the
+// stream turns out to have lost messages, the outbox is compared with it: what is
+// missing there is published again, what is there already is not.
 func (n *notifier) relay(ctx context.Context, b *bus.Bus) error {
-	compared := false
+	compared := true
 	return n.untilDone(ctx, "publish to NATS", func() error {
 		if !compared {
 			if err := n.compareOutbox(ctx, b); err != nil {

@@ -43,6 +43,10 @@ func (p program) notify(ctx context.Context, cfg config, started func(natsURL st
 		return err
 	}
 	n.bar = p.barOutput()
+	control, err := listenControl(cfg.DataDir)
+	if err != nil {
+		log.Error("status, export, confirm and probe cannot reach this process", "error", err.Error())
+	}
 	url := ""
 	if n.server != nil && cfg.NATS.Listen != "" {
 		url = n.server.ClientURL()
@@ -55,6 +59,9 @@ func (p program) notify(ctx context.Context, cfg config, started func(natsURL st
 	group, ctx := errgroup.WithContext(ctx)
 	if listener != nil {
 		group.Go(func() error { return n.serveHTTP(ctx, listener) })
+	}
+	if control != nil {
+		group.Go(func() error { n.serveControl(ctx, control); return nil })
 	}
 	group.Go(func() error { return n.run(ctx) })
 	err = group.Wait()

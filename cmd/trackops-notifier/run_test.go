@@ -17,7 +17,8 @@ import (
 )
 
 func TestFromAccountToReceivers(t *testing.T) {
-	r := newRig(t, trackopstest.Options{Sizes: map[string]int{"clients": 230}, Rate: 1})
+	t.Parallel()
+	r := newRig(t, trackopstest.Options{Sizes: map[string]int{"clients": 230}, Rate: 1, RateSlack: onTheWay})
 	hook := newReceiver(t, nil)
 	r.env["CONNECTOR_CRM_TYPE"] = "webhook"
 	r.env["CONNECTOR_CRM_URL"] = hook.URL
@@ -59,6 +60,7 @@ func TestFromAccountToReceivers(t *testing.T) {
 }
 
 func TestMetricsAndHealth(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, trackopstest.Options{Sizes: map[string]int{"clients": 3}})
 	r.env["CONNECTOR_SCREEN_TYPE"] = "console"
 	r.start()
@@ -95,6 +97,7 @@ func TestMetricsAndHealth(t *testing.T) {
 }
 
 func TestDeadLettersAndReplay(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, trackopstest.Options{Sizes: map[string]int{"clients": 1}})
 	hook := newReceiver(t, func(n int) int {
 		if n <= 2 {
@@ -138,6 +141,7 @@ func TestDeadLettersAndReplay(t *testing.T) {
 }
 
 func TestSecondInstanceIsRefused(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, trackopstest.Options{})
 	r.start()
 	r.awaitReady(10 * time.Second)
@@ -149,6 +153,7 @@ func TestSecondInstanceIsRefused(t *testing.T) {
 }
 
 func TestPortInUse(t *testing.T) {
+	t.Parallel()
 	for _, variable := range []string{"HTTP_LISTEN", "NATS_LISTEN"} {
 		t.Run(variable, func(t *testing.T) {
 			r := newRig(t, trackopstest.Options{})
@@ -167,6 +172,7 @@ func TestPortInUse(t *testing.T) {
 }
 
 func TestMisuse(t *testing.T) {
+	t.Parallel()
 	for _, args := range [][]string{
 		{}, {"rum"}, {"run", "now"}, {"demo", "--for", "soon"}, {"events", "--since", "yesterday"},
 		{"dead"}, {"dead", "bury"}, {"test-send"}, {"test-send", "nobody"}, {"help", "nothing"}, {"run", "--fast"},
@@ -185,6 +191,7 @@ func TestMisuse(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
+	t.Parallel()
 	for _, args := range [][]string{{"help"}, {"help", "run"}, {"run", "--help"}, {"help", "env"}, {"version"}, {"--version"}} {
 		var out, errs syncBuffer
 		if err := run(t.Context(), args, nil, &out, &errs); err != nil || out.String() == "" || errs.String() != "" {
@@ -194,6 +201,7 @@ func TestHelp(t *testing.T) {
 }
 
 func TestCheck(t *testing.T) {
+	t.Parallel()
 	hook := newReceiver(t, nil)
 	r := newRig(t, trackopstest.Options{Sizes: map[string]int{"clients": 3}})
 	r.env["CONNECTOR_CRM_TYPE"] = "webhook"
@@ -220,6 +228,7 @@ func TestCheck(t *testing.T) {
 }
 
 func TestTestSend(t *testing.T) {
+	t.Parallel()
 	hook := newReceiver(t, nil)
 	r := newRig(t, trackopstest.Options{})
 	r.env["CONNECTOR_CRM_TYPE"] = "webhook"
@@ -235,6 +244,7 @@ func TestTestSend(t *testing.T) {
 }
 
 func TestDemo(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	var out, errs syncBuffer
@@ -254,6 +264,7 @@ func TestDemo(t *testing.T) {
 // receiver is moody. Nothing is lost: what the receiver accepted, less
 // repetitions, is what the stream holds, in order per record.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	const rounds = 12
 	r := newRig(t, trackopstest.Options{
 		Sizes:   map[string]int{"clients": 150},

@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -11,7 +12,8 @@ import (
 // ParseRetryAfter reads a Retry-After header (RFC 9110 §10.2.3): seconds or one
 // of the three date forms of §5.6.7. A date is measured against the answer's own
 // Date header where there is one, so that two clocks that disagree do no harm,
-// and against now otherwise. A date in the past is a wait of zero.
+// and against now otherwise. A date in the past is a wait of zero, and no wait is
+// longer than ten years.
 func ParseRetryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 	value := strings.TrimSpace(h.Get("Retry-After"))
 	if value == "" {
@@ -31,10 +33,10 @@ func ParseRetryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 	if date, err := http.ParseTime(h.Get("Date")); err == nil {
 		now = date
 	}
-	return max(0, at.Sub(now)), true
+	return min(max(0, at.Sub(now)), maxSeconds*time.Second), true
 }
 
-// maxSeconds keeps a hostile number inside a time.Duration: ten years.
+// maxSeconds keeps a hostile number or date inside a time.Duration: ten years.
 const maxSeconds = 10 * 365 * 24 * 3600
 
 func isDigits(s string) bool {
@@ -61,10 +63,10 @@ func Backoff(attempt int, base, limit time.Duration) time.Duration {
 }
 
 // Jitter lengthens d by up to a tenth. It never shortens it: a wait that the
-// other side asked for is a promise.
+// other side asked for is a promise. The longest Duration stays what it is.
 func Jitter(d time.Duration) time.Duration {
 	if d <= 0 {
 		return 0
 	}
-	return d + rand.N(d/10+1)
+	return d + rand.N(min(d/10, math.MaxInt64-d)+1)
 }

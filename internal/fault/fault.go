@@ -102,13 +102,3 @@ func FromHTTP(resp *http.Response) error {
 	}
 	return status
 }
-
-// WithoutURL removes the address from an error of net/http: paths and queries
-// of endpoints are secrets. The error underneath stays in the chain.
-func WithoutURL(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
-		return u.Err
-	}
-	return err
-}
