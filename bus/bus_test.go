@@ -81,6 +81,10 @@ func (r *rig) publish(t testing.TB, account string, from, to int) []uint64 {
 	var sequences []uint64
 	for n := from; n <= to; n++ {
 		sequence, err := r.Publish(t.Context(), event(t, account, n, `{"id":1042}`))
+		for try := 0; try < 5 && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrDisconnected)); try++ {
+			// Its outcome is unknown, as after a reconnection: the same again is safe.
+			sequence, err = r.Publish(t.Context(), event(t, account, n, `{"id":1042}`))
+		}
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -16,6 +16,7 @@ type edit struct {
 	held   bool // some version of it is held, perhaps a deleted one
 	silent bool // part of the baseline
 	rebase bool // only the shape changed, which is told once for all
+	wait   bool // only the shape changed: left to a page that shows if it did everywhere
 }
 
 // compare finds the rows that differ from what is held. It reads, and writes

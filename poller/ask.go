@@ -44,6 +44,7 @@ func (p *Poller) run(ctx context.Context, e errand) {
 	p.pace.sent(time.Now())
 	p.mu.Unlock()
 	page, err := p.Source.Do(ctx, e.request)
+	p.left(page)
 	e.answer <- errandResult{page, err}
 }
 

@@ -20,7 +20,7 @@ type bisection struct {
 	Until time.Time `json:"until"`
 	Spans []span    `json:"spans"` // to look into, the last one first
 	Diff  int       `json:"diff"`  // held less counted, up to Until
-	Found int       `json:"found"` // differences that were explained
+	Found int       `json:"found"` // of them explained
 	Steps int       `json:"steps"`
 }
 
@@ -58,42 +58,38 @@ func (w *watch) settledAt(now time.Time) time.Time {
 // afterCount compares a count with what is held.
 func (w *watch) afterCount(p *progress, a answer, held int, records *state.Records, now time.Time) {
 	c := &p.cursor
-	until := w.asking.to
-	if until.IsZero() {
-		c.done(kindCount, 0, now)
-		if held > a.page.Count && len(c.Suspects) == 0 && (c.Sweep == nil || !c.Sweep.Urgent) {
-			c.Sweep = w.beginSweep(now, true) // something is gone; only reading all of it tells what
-		}
-		return
+	until, have := w.asking.to, held
+	if !until.IsZero() {
+		have = records.CountCreated(time.Time{}, until.Add(resolution-1))
 	}
-	have := records.CountCreated(time.Time{}, until.Add(resolution-1))
-	diff := have - a.page.Count - c.Bias
+	diff := have - a.page.Count
 	if a.job.kind == kindSettle {
 		c.Done = with(c.Done, kindSettle, now)
-		c.agree(until, diff, fmt.Sprintf("%d counted up to %s, %d were held", a.page.Count, until.UTC().Format(time.RFC3339), have))
+		c.agree(until, diff-c.Bias, fmt.Sprintf("%d counted up to %s, %d were held", a.page.Count, until.UTC().Format(time.RFC3339), have))
 		return
 	}
-	c.done(kindCount, max(diff, 0), now)
-	if known := len(c.Suspects); diff == known && known > 0 {
-		return // it is being looked into
+	if c.Recount && len(c.Suspects) == 0 {
+		c.Recount, c.Bias = false, diff // all was read, and it still differs
+		if until.IsZero() {
+			c.Bias = max(0, diff) // a record may have been added just now
+		}
 	}
+	c.Missing = diff - c.Bias
+	c.done(kindCount, max(c.Missing, 0), now)
+	known := len(c.Suspects)
 	switch {
-	case diff == 0:
-		if c.Brake != nil && c.Brake.Why == whyCounted {
-			c.Brake = nil
+	case c.Missing == 0, c.Missing == known, c.Sweep != nil && c.Sweep.Urgent, c.Recount:
+		// Nothing is missing, or it is being looked into.
+	case until.IsZero():
+		if c.Missing > 0 && known == 0 {
+			c.Sweep = w.beginSweep(now, true) // only reading all of it tells what is gone
 		}
-	case diff > brakeRows && float64(diff) > brakeShare*float64(held):
-		if c.Brake == nil {
-			c.Brake = &brake{Since: now, Why: whyCounted}
-		} else if c.Brake.Confirmed || now.Sub(c.Brake.Since) >= brakeFor {
-			if c.Sweep == nil || !c.Sweep.Urgent {
-				c.Sweep = w.beginSweep(now, true) // so many are found faster by reading all
-			}
+	case !tooMany(c.Missing, held):
+		if c.Bisect == nil {
+			c.Bisect = &bisection{Until: until, Diff: diff, Spans: []span{{To: until, DiffTo: diff}}}
 		}
-	case c.Bias != 0 && (c.Sweep == nil || !c.Sweep.Urgent):
-		c.Sweep = w.beginSweep(now, true) // counts do not add up here, so they cannot lead a search
-	case c.Bias == 0 && c.Bisect == nil:
-		c.Bisect = &bisection{Until: until, Diff: diff, Spans: []span{{To: until, DiffTo: diff}}}
+	case c.Brake != nil && !c.Brake.holds(now):
+		c.Sweep = w.beginSweep(now, true) // so many are found faster by reading all
 	}
 }
 
@@ -162,20 +158,25 @@ func (w *watch) afterBisect(p *progress, a answer, f found, records *state.Recor
 			b.Spans = append(b.Spans, span{mid, s.To, diff, s.DiffTo})
 		}
 	case w.full(a):
-		b.Found++ // more than we knew of: they are held now, the sweep sees to the rest
+		b.Steps = mostSteps // more than we knew of
 	default:
-		ids := w.absent(records, w.asking, idsOf(a.rows))
-		for _, id := range ids {
+		b.Found -= f.unknown
+		for _, id := range w.absent(records, w.asking, idsOf(a.rows)) {
 			p.cursor.suspect(id, "search", now)
+			if _, suspected := p.cursor.Suspects[id]; suspected {
+				b.Found++
+			}
 		}
-		b.Found += len(ids) + f.unknown
 	}
-	if len(b.Spans) > 0 && b.Steps < mostSteps {
-		return
-	}
-	p.cursor.Bisect = nil
-	if b.Found == 0 && b.Steps < mostSteps {
-		p.cursor.Bias += b.Diff // the count includes, or leaves out, what no list shows
+	switch {
+	case b.Steps >= mostSteps:
+		p.cursor.Bisect = nil
+		if p.cursor.Sweep == nil || !p.cursor.Sweep.Urgent {
+			p.cursor.Sweep = w.beginSweep(now, true) // reading all is faster
+		}
+	case len(b.Spans) == 0:
+		p.cursor.Bisect = nil
+		p.cursor.Bias = b.Diff - b.Found // the count includes, or leaves out, what no list shows
 	}
 }
 

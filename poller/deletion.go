@@ -69,15 +69,27 @@ func (c *cursor) listed(a answer) {
 
 // brakes reports whether deletions are held back, and puts the brake on or off.
 func (c *cursor) brakes(held int, now time.Time) bool {
-	n := len(c.Suspects)
-	if n <= brakeRows || float64(n) <= brakeShare*float64(held) {
-		if c.Brake != nil && c.Brake.Why == whyAbsent {
-			c.Brake = nil
-		}
-	} else if c.Brake == nil {
+	absent := tooMany(len(c.Suspects)+len(c.Unlisted), held)
+	counted := tooMany(c.Missing, held)
+	switch {
+	case c.Brake == nil && absent:
 		c.Brake = &brake{Since: now, Why: whyAbsent}
+	case c.Brake == nil && counted:
+		c.Brake = &brake{Since: now, Why: whyCounted}
+	case c.Brake != nil && c.Brake.Why != whyBlind && !absent && !counted:
+		c.Brake = nil
 	}
-	return c.Brake != nil && !c.Brake.Confirmed && now.Sub(c.Brake.Since) < brakeFor
+	return c.Brake.holds(now)
+}
+
+// tooMany reports whether n of the records held cannot be missing at once.
+func tooMany(n, held int) bool {
+	return n > brakeRows && float64(n) > brakeShare*float64(held)
+}
+
+// holds reports whether deletions are held back at now; b may be nil.
+func (b *brake) holds(now time.Time) bool {
+	return b != nil && !b.Confirmed && now.Sub(b.Since) < brakeFor
 }
 
 const (
@@ -116,25 +128,26 @@ func (w *watch) openQuestion(now time.Time) kind {
 			return kindCanary // until one is there
 		}
 		return ""
-	case len(c.Suspects) == 0, b != nil && !b.Confirmed && now.Sub(b.Since) < brakeFor:
+	case len(c.Suspects) == 0, b.holds(now):
 		return ""
 	}
 	if c.doubtful(w.countable(now), now) != "" {
 		return kindVerify
 	}
-	gone, uncounted := 0, 0
+	gone, uncounted, fresh := 0, 0, false
 	for _, s := range c.Suspects {
 		if !s.Gone.IsZero() {
 			gone++
 			if s.Count == "" && s.counts(w.countable(now)) {
 				uncounted++
+				fresh = fresh || s.Gone.After(c.Done[kindSettle])
 			}
 		}
 	}
 	switch {
 	case gone > 0 && now.Sub(c.Canary) >= canaryFor:
 		return kindCanary
-	case uncounted > 0 && now.Sub(c.Done[kindSettle]) >= time.Minute:
+	case uncounted > 0 && (fresh || now.Sub(c.Done[kindSettle]) >= time.Minute):
 		return kindSettle
 	}
 	return ""
@@ -237,7 +250,7 @@ func (s suspect) counts(until time.Time) bool {
 // judge returns the suspects whose deletion all witnesses agree on, and drops
 // them.
 func (c *cursor) judge(w *watch, records *state.Records, held int, now time.Time) []string {
-	if len(c.Suspects) == 0 || c.brakes(held, now) || now.Sub(c.Canary) >= canaryFor {
+	if c.brakes(held, now) || len(c.Suspects) == 0 || now.Sub(c.Canary) >= canaryFor {
 		return nil
 	}
 	var doomed []string

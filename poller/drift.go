@@ -49,7 +49,13 @@ func (w *watch) drift(k kind, edits []edit, rows int, records *state.Records, no
 	}
 	var news *shape
 	for signature, at := range same {
-		accepted := w.cursor.Shape != nil && signature == strings.Join(w.cursor.Shape.Changes, " ")
+		accepted := w.accepted(signature)
+		if !accepted && (k == kindIncremental || k == kindLookback) {
+			for _, i := range at {
+				edits[i].wait = edits[i].old(now)
+			}
+			continue
+		}
 		sweeping := k == kindHead || k == kindSweep
 		if !accepted && (!sweeping || known < driftRows || float64(len(at)) < driftShare*float64(known)) {
 			continue
@@ -63,6 +69,17 @@ func (w *watch) drift(k kind, edits []edit, rows int, records *state.Records, no
 	}
 	return news, nil
 }
+
+// accepted reports whether a change of the schema was told and is still being
+// taken in: until everything was read once more.
+func (w *watch) accepted(signature string) bool {
+	s := w.cursor.Shape
+	return s != nil && !w.cursor.Swept.After(s.At) && signature == strings.Join(s.Changes, " ")
+}
+
+// old reports whether the held version is not of this very minute, in which a
+// record may be changed twice without moving updated_at.
+func (e edit) old(now time.Time) bool { return now.Sub(e.meta.Observed) >= time.Minute }
 
 // changes compares an edit with the version that is held.
 func (w *watch) changes(e edit, records *state.Records) ([]events.Change, error) {

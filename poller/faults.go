@@ -236,7 +236,7 @@ func (w *watch) refuse(q trackops.Request, now time.Time) bool {
 // restartWalks begins the walks under way again with the questions that are left.
 func (w *watch) restartWalks(now time.Time) {
 	w.incremental, w.lookback = nil, nil
-	w.cursor.Sweep, w.cursor.Bisect = nil, nil
+	w.cursor.Sweep, w.cursor.Bisect, w.cursor.Missing = nil, nil, 0
 	if w.cursor.Baseline == nil {
 		return
 	}

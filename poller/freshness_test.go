@@ -72,7 +72,7 @@ func TestFreshness(t *testing.T) {
 
 const (
 	freshWarm = time.Hour
-	freshLong = 4 * time.Hour
+	freshLong = freshHours * time.Hour
 )
 
 // A happening is one change made to the account.

@@ -189,6 +189,7 @@ func (p *Poller) step(ctx context.Context, c candidate) error {
 		return err
 	}
 	page, err := p.Source.Do(ctx, j.request)
+	p.left(page)
 	if ctx.Err() != nil {
 		return nil // the answer may be cut: it will be asked for again
 	}
@@ -197,7 +198,7 @@ func (p *Poller) step(ctx context.Context, c candidate) error {
 		Kind:       string(j.kind),
 		Why:        j.why,
 		Records:    len(page.Records),
-		Duration:   time.Since(started),
+		Duration:   time.Since(later(started, page.Sent)),
 	}
 	a := answer{job: j, page: page}
 	if j.request.ID != "" && trackops.IsNotFound(err) {
@@ -219,6 +220,13 @@ func (p *Poller) step(ctx context.Context, c candidate) error {
 	}
 	p.report(w, &poll)
 	return err
+}
+
+// left notes when a request really left, which may be later than it was chosen.
+func (p *Poller) left(page trackops.Page) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pace.sent(later(p.pace.last, page.Sent))
 }
 
 // build makes the request of the chosen job.
@@ -288,6 +296,7 @@ func (p *Poller) weigh(w *watch, a answer, now time.Time) (v verdict, err error)
 		if v.shape, err = w.drift(a.job.kind, v.edits, len(a.rows), records, now); err != nil {
 			return err
 		}
+		v.edits = slices.DeleteFunc(v.edits, func(e edit) bool { return e.wait })
 		v.found = summary(v.edits)
 		v.held = w.held
 		for _, e := range v.edits {

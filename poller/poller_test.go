@@ -79,7 +79,7 @@ func TestBaselineGoesOnAfterACrash(t *testing.T) {
 // TestModel compares the account's history with what is held and told, over
 // accounts that behave in every way the documents leave open.
 func TestModel(t *testing.T) {
-	for seed := range uint64(60) {
+	for seed := range uint64(modelSeeds) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) { runModel(t, seed) })

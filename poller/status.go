@@ -91,7 +91,7 @@ func (p *Poller) describe(s *Status, w *watch, now time.Time) {
 		s.Sweep = min(1, float64(sw.Rows)/float64(w.held))
 	}
 	s.Suspects = len(w.cursor.Suspects)
-	if b := w.cursor.Brake; b != nil && !b.Confirmed {
+	if b := w.cursor.Brake; b != nil && !b.Confirmed && (b.Why == whyBlind || now.Sub(b.Since) < brakeFor) {
 		s.Braked = b.Why
 	}
 	for _, q := range slices.Sorted(maps.Keys(w.cursor.Refused)) {
@@ -116,11 +116,11 @@ func Feasible(collections int, rate float64, maxAge time.Duration, sweepShare fl
 	if maxAge <= 0 || rate <= 0 {
 		return nil
 	}
-	least := time.Duration(float64(collections) / (rate * (1 - sweepShare)) * float64(time.Second))
-	if maxAge >= least {
+	least := paceMargin * float64(collections) / (rate * (1 - sweepShare)) // seconds
+	if maxAge.Seconds() >= least {
 		return nil
 	}
-	return fmt.Errorf("a poll of each of %d collections every %s is more than %g requests a second allow; %s can be kept", collections, maxAge, rate, least.Round(time.Second)+time.Second)
+	return fmt.Errorf("a poll of each of %d collections every %s is more than %g requests a second allow; %.0fs can be kept", collections, maxAge, rate, math.Ceil(least))
 }
 
 // Confirm says that an operator believes what the source shows of a collection

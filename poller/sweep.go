@@ -196,6 +196,7 @@ func (w *watch) afterSweepPage(p *progress, s *sweep, a answer, records *state.R
 
 func (c *cursor) endSweep(s sweep, now time.Time) {
 	c.Sweep, c.Swept, c.SweptTo = nil, s.Started, now
+	c.Recount = c.Recount || s.Urgent
 }
 
 // absent returns the records held as living that the answer about a window

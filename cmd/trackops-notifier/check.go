@@ -58,6 +58,7 @@ func (p program) check(ctx context.Context, cfg config) error {
 	}
 	l.line("DATA_DIR "+cfg.DataDir, found, err)
 	l.checkAccounts(ctx, cfg)
+	asked := time.Now()
 	l.checkNATS(ctx, cfg, running)
 	if cfg.HTTPListen != "" && !running {
 		l.line("HTTP_LISTEN "+cfg.HTTPListen, "free", checkFree(ctx, cfg.HTTPListen))
@@ -66,10 +67,23 @@ func (p program) check(ctx context.Context, cfg config) error {
 		found, err := checkConnector(ctx, c)
 		l.line("connector "+c.Name, found, err)
 	}
+	if !running {
+		// A notifier that starts next must not come too soon after our request.
+		pauseUntil(ctx, asked.Add(time.Duration(float64(time.Second)/cfg.Rate)))
+	}
 	if l.failed {
 		return errReported
 	}
 	return nil
+}
+
+func pauseUntil(ctx context.Context, at time.Time) {
+	t := time.NewTimer(time.Until(at))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
 }
 
 // checkState reports whether a notifier runs on the folder, and what is wrong

@@ -45,7 +45,7 @@ type settings struct {
 	Poll struct {
 		Collections string `desc:"names of the collections to watch, comma-separated; unset: all documented ones and those that COLLECTION_<NAME>_PATH adds"`
 		MaxAge      string `split_words:"true" desc:"the longest time between two polls of a collection, refused where the rate does not allow it; unset: four rounds over all collections, a minute at least"`
-		SweepShare  string `split_words:"true" default:"0.05" desc:"the part of all requests, 0.01 to 0.5, that the reading of everything in the background gets at least"`
+		SweepShare  string `split_words:"true" default:"0.02" desc:"the part of all requests, 0.01 to 0.5, that the reading of everything in the background gets at least"`
 	}
 	Data struct {
 		Dir string `default:"data" desc:"folder of state.db and the embedded server's files"`

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/trackops-notifier/trackops-notifier/connectors"
+	"github.com/trackops-notifier/trackops-notifier/poller"
 	"github.com/trackops-notifier/trackops-notifier/trackops"
 )
 
@@ -31,7 +32,7 @@ func TestDefaults(t *testing.T) {
 		Accounts:    []account{{"acme", "dispatch", secretMark + "-token", "https://acme.viewcases.com/api/v1"}},
 		Rate:        0.5,
 		Collections: trackops.Collections(),
-		Poll:        pollConfig{SweepShare: 0.05},
+		Poll:        pollConfig{SweepShare: poller.DefaultSweepShare},
 		DataDir:     "data",
 		NATS:        natsConfig{Listen: "127.0.0.1:4222", OutboxHold: 10 * time.Second},
 		Stream:      streamConfig{MaxAge: 720 * time.Hour, MaxBytes: 1 << 30},

@@ -1,0 +1,9 @@
+//go:build !race
+
+package poller
+
+// How much the long tests do; less where the race detector slows them tenfold.
+const (
+	modelSeeds = 60
+	freshHours = 4
+)
