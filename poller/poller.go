@@ -279,6 +279,11 @@ func (p *Poller) take(w *watch, a answer) (map[events.Action]int, error) {
 			return nil, fmt.Errorf("store answer about %s: %w", w.layout.collection.Name, err)
 		}
 	}
+	if len(v.next.cursor.Volatile) > 0 && w.cursor.Volatile == nil {
+		p.Logger.Warn("fields change by themselves, which makes every reading an update; consider to ignore them",
+			"account", p.Account, "collection", w.layout.collection.Name,
+			"set", "COLLECTION_"+strings.ToUpper(w.layout.collection.Name)+"_IGNORE="+strings.Join(v.next.cursor.Volatile, ","))
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	w.commit(v, a, now)
