@@ -24,6 +24,9 @@ type bisection struct {
 	Steps int       `json:"steps"`
 }
 
+// bySearch is where a search finds an absence.
+const bySearch = "search"
+
 // A span is a stretch of creation time (From, To] with the differences, held less
 // counted, up to its ends. A zero From is open.
 type span struct {
@@ -64,15 +67,17 @@ func (w *watch) afterCount(p *progress, a answer, held int, records *state.Recor
 	}
 	diff := have - a.page.Count
 	if a.job.kind == kindSettle {
+		last := c.Done[kindSettle]
 		c.Done = with(c.Done, kindSettle, now)
+		if gone := c.goneSince(last); gone > diff-c.Bias && c.Bias != 0 && c.Bisect == nil {
+			c.Bisect = &bisection{Until: until, Diff: diff, Spans: []span{{To: until, DiffTo: diff}}} // was it the count?
+		}
 		c.agree(until, diff-c.Bias, fmt.Sprintf("%d counted up to %s, %d were held", a.page.Count, until.UTC().Format(time.RFC3339), have))
 		return
 	}
 	if c.Recount && len(c.Suspects) == 0 {
-		c.Recount, c.Bias = false, diff // all was read, and it still differs
-		if until.IsZero() {
-			c.Bias = max(0, diff) // a record may have been added just now
-		}
+		c.Recount = false
+		c.unexplained(diff) // all was read, and it still differs
 	}
 	c.Missing = diff - c.Bias
 	c.done(kindCount, max(c.Missing, 0), now)
@@ -162,7 +167,7 @@ func (w *watch) afterBisect(p *progress, a answer, f found, records *state.Recor
 	default:
 		b.Found -= f.unknown
 		for _, id := range w.absent(records, w.asking, idsOf(a.rows)) {
-			p.cursor.suspect(id, "search", now)
+			p.cursor.suspect(id, bySearch, now)
 			if _, suspected := p.cursor.Suspects[id]; suspected {
 				b.Found++
 			}
@@ -176,8 +181,18 @@ func (w *watch) afterBisect(p *progress, a answer, f found, records *state.Recor
 		}
 	case len(b.Spans) == 0:
 		p.cursor.Bisect = nil
-		p.cursor.Bias = b.Diff - b.Found // the count includes, or leaves out, what no list shows
+		p.cursor.unexplained(b.Diff - b.Found)
 	}
+}
+
+// unexplained takes in what a search leaves of a difference. If the one before
+// left the same, then the count includes, or leaves out, what no list shows;
+// anything else may have happened while it was searched.
+func (c *cursor) unexplained(rest int) {
+	if rest == c.Rest {
+		c.Bias = rest
+	}
+	c.Rest = rest
 }
 
 // mostSteps ends a search that reading everything would overtake.

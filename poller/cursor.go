@@ -62,6 +62,7 @@ type cursor struct {
 	Brake    *brake               `json:"brake,omitzero"`     // too many absences to be believed
 	Bisect   *bisection           `json:"bisect,omitzero"`    // a search under way for what a count showed
 	Bias     int                  `json:"bias,omitzero"`      // held less counted that no search explains
+	Rest     int                  `json:"rest,omitzero"`      // the same, of the last search alone
 	Missing  int                  `json:"missing,omitzero"`   // held less counted, less Bias, at the last count
 	Recount  bool                 `json:"recount,omitzero"`   // all was read because of a count: what still differs is Bias
 

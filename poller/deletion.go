@@ -242,6 +242,22 @@ func (c *cursor) agree(until time.Time, missing int, counted string) {
 	}
 }
 
+// goneSince returns how many suspects are gone, if one of them was found to be
+// since; else 0.
+func (c *cursor) goneSince(since time.Time) int {
+	gone, fresh := 0, false
+	for _, s := range c.Suspects {
+		if !s.Gone.IsZero() {
+			gone++
+			fresh = fresh || s.Gone.After(since)
+		}
+	}
+	if !fresh {
+		return 0
+	}
+	return gone
+}
+
 // counts reports whether the suspect was gone and within a count up to until.
 func (s suspect) counts(until time.Time) bool {
 	return !s.Gone.IsZero() && !s.Dated.IsZero() && !s.Dated.After(until)

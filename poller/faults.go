@@ -14,8 +14,9 @@ import (
 
 // A denial is an account that is refused as a whole.
 type denial struct {
-	times int
-	until time.Time
+	refused []*watch // in a row, before it was clear that it is the account
+	times   int
+	until   time.Time
 }
 
 // An outage is a source that does not answer.
@@ -64,6 +65,7 @@ func (p *Poller) succeeded(w *watch) error {
 	recovered := p.outage.told || p.denied.times > 0
 	p.outage, p.denied = outage{}, denial{}
 	w.failures, w.retryAt, w.lastError, w.off = 0, time.Time{}, "", ""
+	w.vanished = false
 	p.mu.Unlock()
 	if recovered {
 		return p.publish(events.SourceRecovered, p.Account, "Trackops answers again.", nil)
@@ -134,28 +136,30 @@ func (p *Poller) retryLater(w *watch, err error, now time.Time) error {
 		map[string]any{"since": p.outage.since.UTC().Format(time.RFC3339), "error": err.Error()})
 }
 
-// deny handles 401 and 403: of the account as a whole, or of one collection
-// that is not activated.
+// deny handles 401 and 403. A collection that is refused alone is not activated,
+// and off. It is the account where all are, and where two are in a row that
+// answer 401.
 func (p *Poller) deny(w *watch, err error, now time.Time) error {
-	if fault.Status(err) == 403 {
-		w.switchOff("the API refuses this collection (403)", now)
-		if !p.allOff() {
+	status := fault.Status(err)
+	if p.denied.times == 0 {
+		w.switchOff(fmt.Sprintf("the API refuses this collection (%d)", status), now)
+		p.denied.refused = append(p.denied.refused, w)
+		if (status == 403 || len(p.denied.refused) < 2) && !p.allOff() {
 			return nil
 		}
 	}
 	p.denied.times++
 	p.denied.until = now.Add(fault.Backoff(p.denied.times, firstDenied, slowestDenied))
-	for _, other := range p.watches {
-		if other.off != "" {
-			other.retryAt = p.denied.until
-		}
+	for _, other := range p.denied.refused {
+		other.off, other.retryAt = "", p.denied.until
 	}
+	w.retryAt = p.denied.until.Add(firstRetry) // it may be off besides: another one is asked first
 	if p.denied.times > 1 {
 		return nil
 	}
 	return p.publish(events.CredentialsRejected, p.Account,
 		"Trackops rejects the credentials: check the user name and the token. Nothing is polled until they are accepted.",
-		map[string]any{"status": fault.Status(err)})
+		map[string]any{"status": status})
 }
 
 func (p *Poller) allOff() bool {
@@ -170,7 +174,8 @@ func (p *Poller) allOff() bool {
 // vanished handles a collection that was there and answers 404 as a whole. That
 // is not believed: nothing is deleted, and it is asked again.
 func (p *Poller) vanished(w *watch, err error, now time.Time) error {
-	first := w.failures == 0
+	first := !w.vanished
+	w.vanished = true
 	w.failures++
 	w.retryAt = now.Add(fault.Backoff(w.failures, firstDenied, slowestDenied))
 	if !first {

@@ -241,7 +241,9 @@ func (p *Poller) build(c candidate, now time.Time) (job, error) {
 	}
 	c.watch.confirmed = false
 	p.pace.sent(now)
-	c.watch.asked = now
+	if c.kind == kindHead || c.kind == kindIncremental {
+		c.watch.polled = now
+	}
 	p.last = c.watch
 	j := job{kind: c.kind, why: c.why}
 	err := p.Store.View(func(tx *state.Tx) (err error) {
@@ -320,6 +322,11 @@ func (p *Poller) weigh(w *watch, a answer, now time.Time) (v verdict, err error)
 		v.dead = with(v.dead, id, c.Suspects[id])
 		c.Suspects = without(c.Suspects, id)
 		v.held--
+		if c.Bisect != nil && v.dead[id].From != bySearch {
+			b := *c.Bisect
+			b.Found++ // what is searched for was found another way
+			c.Bisect = &b
+		}
 	}
 	if c.Brake != nil && !c.Brake.Told {
 		told := *c.Brake

@@ -42,6 +42,9 @@ const (
 	resolution = time.Second
 	// narrowest is the smallest window: below it, pages.
 	narrowest = 4 * resolution
+	// earliest is 1990, in Unix seconds: below it one open question is enough, and
+	// a server may refuse times that it cannot represent.
+	earliest = 631152000
 )
 
 // bounds returns the window of the next question; zero is open.
@@ -118,6 +121,9 @@ func (r *reading) advance(low time.Time, rows, left int) {
 		r.Width *= 4
 	default:
 		r.Width = max(r.Width*windowRows/time.Duration(rows), narrowest)
+	}
+	if r.low().Before(time.Unix(earliest, 0)) {
+		r.Width = 0
 	}
 }
 

@@ -21,6 +21,7 @@ const (
 	classFloor                 // a sweep or a lookback that has its share to come
 	classOpen                  // a question is open: an absence, a count that differs
 	classOverdue               // a poll above its maximum age; worth is by how much
+	classShare                 // a sweep whose share is due
 	classBaseline              // the first reading, every other request
 )
 
@@ -141,10 +142,21 @@ func (p *Poller) bestPoll(w *watch, now time.Time) candidate {
 
 func (p *Poller) poll(w *watch, k kind, prior float64, now time.Time) candidate {
 	age := now.Sub(w.cursor.Done[k])
-	if limit := p.maxAge() * 9 / 10; age > limit { // others may be overdue too, and go first
+	limit := p.maxAge() * 9 / 10 // others may be overdue too, and go first
+	if age > limit && (!w.walks(k) || now.Sub(w.polled) >= p.round()) {
 		return candidate{w, k, classOverdue, float64(age) / float64(limit), "overdue"}
 	}
 	return candidate{w, k, classIndex, p.index(w.cursor.Rates[k].perSecond(prior), age, 1), "index"}
+}
+
+// round is how long one request about each collection takes.
+func (p *Poller) round() time.Duration { return time.Duration(len(p.watches)) * p.pace.gap }
+
+// walks reports whether a poll of kind k is under way, of which this would be the
+// next question: once a round it is as urgent as a poll that is overdue, so that
+// a long walk does not hold up the others.
+func (w *watch) walks(k kind) bool {
+	return k == kindIncremental && w.incremental != nil && w.incremental.Steps > 0 || k == kindHead && w.head > 0
 }
 
 // index is the worth of a job at the present pace: rate in events a second, age
@@ -203,7 +215,7 @@ func (p *Poller) sweepJob(w *watch, now time.Time) candidate {
 	}
 	c := candidate{w, kindSweep, classIndex, weight * p.index(w.cursor.Rates[kindSweep].perSecond(priors[kindSweep])/windows, age, 1), "index"}
 	if p.sweepCredit >= 1 {
-		c.class = classFloor
+		c.class = classShare
 		c.why = "share of sweeps"
 	}
 	return c

@@ -4,6 +4,6 @@ package poller
 
 // How much the long tests do; less where the race detector slows them tenfold.
 const (
-	modelSeeds = 60
-	freshHours = 4
+	modelSeeds = 40
+	freshHours = 3
 )

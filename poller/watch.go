@@ -58,10 +58,11 @@ type watch struct {
 	first     []row               // the first page of the baseline, to be read twice
 	ahead     time.Duration       // the server's clock less ours
 
-	asked    time.Time // when its last request was made
+	polled   time.Time // when the last question of a poll was
 	failures int       // in a row
 	retryAt  time.Time // not before, after failures
 	off      string    // why it is not polled: "" if it is
+	vanished bool      // it was there, and answers 404 as a whole
 	held     int       // live records
 
 	gap         delay         // between complete polls

@@ -62,7 +62,12 @@ func newWorld(t *testing.T, seed uint64, opts trackopstest.Options, collections 
 		}
 		w.collections = append(w.collections, c)
 	}
-	t.Cleanup(func() { w.crash() })
+	t.Cleanup(func() {
+		w.crash()
+		if t.Failed() {
+			t.Logf("seed %d", seed)
+		}
+	})
 	return w
 }
 

@@ -3,12 +3,15 @@ package trackops
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
+	"syscall"
 
 	"github.com/trackops-notifier/trackops-notifier/internal/fault"
 )
@@ -60,10 +63,64 @@ func (c *Client) networkError(ctx, limited context.Context, err error) error {
 		return fmt.Errorf("the connection was closed without an answer: %w", io.EOF)
 	}
 	err = fault.WithoutURL(err)
-	if quotesAnswer(err) || !c.redact.isClean(err.Error()) {
+	switch {
+	case quotesAnswer(err):
 		return errNotHTTP
+	case !c.redact.isClean(err.Error()):
+		return inOurWords(err)
 	}
 	return err
+}
+
+// inOurWords tells what went wrong without the text of err: a host may be named as
+// the user is. What it keeps are the system's words for an error number.
+func inOurWords(err error) error {
+	var certificate *tls.CertificateVerificationError
+	var name *net.DNSError
+	var operation *net.OpError
+	var network net.Error
+	who, text := "host", ""
+	if errors.As(err, &operation) && operation.Op == "proxyconnect" {
+		who = "proxy"
+	}
+	switch {
+	case errors.As(err, &certificate):
+		return fmt.Errorf("the %s's certificate is not valid: %s", who, certificateFault(certificate))
+	case errors.As(err, &name):
+		text = fmt.Sprintf("the %s's name could not be resolved", who)
+	case operation != nil && (operation.Op == "dial" || operation.Op == "proxyconnect"):
+		text = fmt.Sprintf("the %s could not be reached", who)
+	case errors.As(err, &network):
+		text = "the connection failed"
+	default:
+		return errNotHTTP
+	}
+	var number syscall.Errno
+	switch {
+	case name != nil && name.IsNotFound:
+		return fmt.Errorf("%s: no such host", text)
+	case errors.As(err, &number):
+		return fmt.Errorf("%s: %w", text, number)
+	case errors.As(err, &network) && network.Timeout():
+		return fmt.Errorf("%s: %w", text, os.ErrDeadlineExceeded)
+	}
+	return errors.New(text)
+}
+
+// certificateFault names the commonest of what can be wrong with a certificate.
+func certificateFault(err error) string {
+	var host x509.HostnameError
+	var authority x509.UnknownAuthorityError
+	var invalid x509.CertificateInvalidError
+	switch {
+	case errors.As(err, &host):
+		return "it is for another name"
+	case errors.As(err, &authority):
+		return "it is of an unknown authority"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "it has expired or is not valid yet"
+	}
+	return "it cannot be verified"
 }
 
 // quotesAnswer reports whether the text of err may repeat what the other side

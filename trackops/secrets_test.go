@@ -2,15 +2,22 @@ package trackops_test
 
 import (
 	"bufio"
+	"context"
+	"crypto/x509"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"html"
 	"io"
+	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/trackops-notifier/trackops-notifier/trackops"
@@ -142,5 +149,55 @@ func TestNetworkErrorsHoldNoAddress(t *testing.T) {
 		if found := secretsIn(fmt.Sprint(err)); len(found) > 0 {
 			t.Errorf("%q holds %q", err, found)
 		}
+	}
+}
+
+// The host is named as the user: the error tells what is wrong all the same.
+func TestNetworkErrorsOfAHostNamedAsTheUser(t *testing.T) {
+	const user, host = "acme", "acme.viewcases.com"
+	operation := func(op string, err error) error {
+		return &net.OpError{Op: op, Net: "tcp", Addr: &net.UnixAddr{Name: host}, Err: err}
+	}
+	dial := func(err error) error { return operation("dial", err) }
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that we break off
+	server.StartTLS()
+	defer server.Close()
+	trusted := x509.NewCertPool()
+	trusted.AddCert(server.Certificate())
+	for name, tc := range map[string]struct {
+		dial error // nil connects to a server whose certificate is for another host
+		want string
+	}{
+		"no such host":  {dial(&net.DNSError{Err: "no such host", Name: host, IsNotFound: true}), "the host's name could not be resolved: no such host"},
+		"name server":   {dial(&net.DNSError{Err: "server misbehaving", Name: host, Server: "10.0.0.1:53", IsTemporary: true}), "the host's name could not be resolved"},
+		"name time-out": {dial(&net.DNSError{Err: "i/o timeout", Name: host, IsTimeout: true}), "the host's name could not be resolved: i/o timeout"},
+		"refused":       {dial(os.NewSyscallError("connect", syscall.ECONNREFUSED)), "the host could not be reached: connection refused"},
+		"no route":      {dial(errors.New("no route to " + host)), "the host could not be reached"},
+		"time-out":      {dial(os.ErrDeadlineExceeded), "the host could not be reached: i/o timeout"},
+		"reset":         {operation("read", syscall.ECONNRESET), "the connection failed: connection reset by peer"},
+		"proxy":         {operation("proxyconnect", dial(syscall.ECONNREFUSED)), "the proxy could not be reached: connection refused"},
+		"certificate":   {nil, "the host's certificate is not valid: it is for another name"},
+		"anything else": {errors.New(host), "the answer is not valid HTTP"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, err := trackops.New(trackops.Config{
+				BaseURL: "https://" + host + "/api/v1", Username: user, Token: testToken, Rate: 1, RootCAs: trusted,
+				Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+					if tc.dial != nil {
+						return nil, tc.dial
+					}
+					return new(net.Dialer).DialContext(ctx, network, server.Listener.Addr().String())
+				},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			_, err = c.Do(t.Context(), trackops.Request{Collection: collection(t, "clients")})
+			if err == nil || !strings.HasSuffix(err.Error(), ": "+tc.want) || strings.Contains(err.Error(), user) {
+				t.Errorf("Do: %v, want %q", err, tc.want)
+			}
+		})
 	}
 }

@@ -25,6 +25,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wneessen/go-mail/smtp"
+
 	"github.com/trackops-notifier/trackops-notifier/connectors"
 )
 
@@ -171,6 +173,19 @@ func (c *connector) Deliver(ctx context.Context, d connectors.Delivery) error {
 	c.partial.note(d.ID, got, len(got) == len(left))
 	if err != nil {
 		return c.redact(fmt.Errorf("send mail by %s: %w", c.host, err))
+	}
+	return nil
+}
+
+// Check connects, encrypts and logs in as Deliver does, and says goodbye.
+func (c *connector) Check(ctx context.Context) error {
+	err := c.converse(ctx, func(client *smtp.Client) error {
+		// The server has let us in: how it says goodbye changes nothing.
+		_ = client.Quit()
+		return nil
+	})
+	if err != nil {
+		return c.redact(fmt.Errorf("log in at %s: %w", c.host, err))
 	}
 	return nil
 }

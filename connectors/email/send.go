@@ -21,25 +21,33 @@ import (
 const lastResort = 5 * time.Minute
 
 // send holds one conversation with the server and returns the recipients that it
-// took the mail for. The connection is closed when ctx ends: go-mail looks at ctx
-// only while it connects.
-func (c *connector) send(ctx context.Context, msg *mail.Msg, to []string) ([]string, error) {
+// took the mail for.
+func (c *connector) send(ctx context.Context, msg *mail.Msg, to []string) (got []string, err error) {
+	err = c.converse(ctx, func(client *smtp.Client) (err error) {
+		got, err = c.transact(client, msg, to)
+		if len(got) > 0 || err == nil {
+			// The server has taken the mail: how it says goodbye changes nothing.
+			_ = client.Quit()
+		}
+		return err
+	})
+	return got, err
+}
+
+// converse connects, encrypts, logs in, and calls talk. The connection is closed
+// when talk returns or ctx ends: go-mail looks at ctx only while it connects.
+func (c *connector) converse(ctx context.Context, talk func(*smtp.Client) error) error {
 	// A derived context closes the connection in every case, whatever state go-mail
 	// leaves it in. Whoever still uses it sees the error.
-	talk, hangUp := context.WithCancel(ctx)
+	connected, hangUp := context.WithCancel(ctx)
 	defer hangUp()
 	client, err := c.client(ctx, func(conn net.Conn) {
-		context.AfterFunc(talk, func() { _ = conn.Close() })
+		context.AfterFunc(connected, func() { _ = conn.Close() })
 	})
 	if err != nil {
-		return nil, ended(ctx, fmt.Errorf("connect: %w", err))
+		return ended(ctx, fmt.Errorf("connect: %w", err))
 	}
-	got, err := c.transact(client, msg, to)
-	if len(got) > 0 || err == nil {
-		// The server has taken the mail: how it says goodbye changes nothing.
-		_ = client.Quit()
-	}
-	return got, ended(ctx, err)
+	return ended(ctx, talk(client))
 }
 
 // ended returns the end of ctx as the reason of err, if it ended.

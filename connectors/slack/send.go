@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -24,16 +25,16 @@ const (
 )
 
 // webhook posts to an incoming webhook. Slack's own rule of success is a 200 with
-// the body "ok".
-func webhook(client *http.Client, address, agent string) sender {
-	return func(ctx context.Context, _ string, m message) error {
+// the body "ok". It knows no request but a message, so trying it ends before one.
+func webhook(client *http.Client, address *url.URL, agent string) (send sender, try trial) {
+	send = func(ctx context.Context, _ string, m message) error {
 		body, err := json.Marshal(slack.WebhookMessage{
 			Text: m.text, Blocks: &slack.Blocks{BlockSet: m.blocks}, UnfurlLinks: new(bool), UnfurlMedia: new(bool),
 		})
 		if err != nil {
 			return fault.Permanent(fmt.Errorf("encode the message: %w", err))
 		}
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, address.String(), bytes.NewReader(body))
 		if err != nil {
 			return fault.WithoutURL(err)
 		}
@@ -60,24 +61,36 @@ func webhook(client *http.Client, address, agent string) sender {
 		}
 		return errors.New("answer is neither ok nor an error of slack: is this the address of a webhook?")
 	}
+	try = func(ctx context.Context) error { return connectors.Reach(ctx, client, address) }
+	return send, try
 }
 
-// webAPI posts with chat.postMessage. base ends in a slash: slack-go appends the
-// method to it.
-func webAPI(client *http.Client, base, token, channel, agent string) sender {
+// webAPI posts with chat.postMessage, and tries the token with auth.test. base ends
+// in a slash: slack-go appends the method to it.
+func webAPI(client *http.Client, base, token, channel, agent string) (send sender, try trial) {
 	api := slack.New(token, slack.OptionAPIURL(base), slack.OptionHTTPClient(&gate{client: client, agent: agent}))
-	return func(ctx context.Context, id string, m message) error {
+	send = func(ctx context.Context, id string, m message) error {
 		_, _, err := api.PostMessageContext(ctx, channel,
 			slack.MsgOptionText(m.text, false), // escaped already
 			slack.MsgOptionBlocks(m.blocks...),
 			slack.MsgOptionDisableLinkUnfurl(), slack.MsgOptionDisableMediaUnfurl(),
 			slack.MsgOptionMetadata(slack.SlackMetadata{EventType: "trackops_event", EventPayload: map[string]any{"id": id}}),
 		)
-		if err != nil && ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return err
+		return ended(ctx, err)
 	}
+	try = func(ctx context.Context) error {
+		_, err := api.AuthTestContext(ctx)
+		return ended(ctx, err)
+	}
+	return send, try
+}
+
+// ended returns the end of ctx instead of err, if it ended.
+func ended(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
 }
 
 // A gate is the HTTP client of slack-go. It turns every answer but a good one into

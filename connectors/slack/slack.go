@@ -52,8 +52,12 @@ type settings struct {
 // A sender hands one rendered message to Slack.
 type sender func(ctx context.Context, id string, m message) error
 
+// A trial tries the way to Slack without a message.
+type trial func(ctx context.Context) error
+
 type connector struct {
 	send    sender
+	try     trial
 	secrets []string // to keep out of errors
 }
 
@@ -71,7 +75,7 @@ func build(from any, env connectors.Env) (connectors.Connector, error) {
 			problems = append(problems, err)
 		} else {
 			c.secrets = append(c.secrets, s.WebhookURL, u.RequestURI(), u.Path)
-			c.send = webhook(client, u.String(), env.UserAgent())
+			c.send, c.try = webhook(client, u, env.UserAgent())
 		}
 	}
 	api := s.APIUrl
@@ -83,7 +87,7 @@ func build(from any, env connectors.Env) (connectors.Connector, error) {
 	} else if u.RawQuery != "" {
 		problems = append(problems, &connectors.SettingError{Setting: "API_URL", Problem: "has a query", Accepted: "an absolute http or https URL without a query"})
 	} else if s.WebhookURL == "" {
-		c.send = webAPI(client, strings.TrimSuffix(u.String(), "/")+"/", s.BotToken, s.Channel, env.UserAgent())
+		c.send, c.try = webAPI(client, strings.TrimSuffix(u.String(), "/")+"/", s.BotToken, s.Channel, env.UserAgent())
 	}
 	if err := errors.Join(append(problems, choice(s)...)...); err != nil {
 		return nil, err
@@ -127,6 +131,15 @@ func (c *connector) Deliver(ctx context.Context, d connectors.Delivery) error {
 	}
 	if err := c.send(ctx, d.ID, m); err != nil {
 		return connectors.Redact(fmt.Errorf("post to slack: %w", err), c.secrets...)
+	}
+	return nil
+}
+
+// Check logs in with the bot token (auth.test). The address of an incoming webhook
+// knows no request but a message: it is connected to and left.
+func (c *connector) Check(ctx context.Context) error {
+	if err := c.try(ctx); err != nil {
+		return connectors.Redact(fmt.Errorf("try slack: %w", err), c.secrets...)
 	}
 	return nil
 }

@@ -309,9 +309,17 @@ func TestSettings(t *testing.T) {
 }
 
 func TestAddressesAreCheckedAtDialTime(t *testing.T) {
-	send := webhook(connectors.HTTPClient(nil, nil), "http://169.254.169.254"+hookPath, "t")
+	u := &url.URL{Scheme: "http", Host: "169.254.169.254", Path: hookPath}
+	client := connectors.HTTPClient(nil, nil)
+	send, try := webhook(client, u, "t")
 	if err := send(t.Context(), "id", message{text: "x"}); !errors.Is(err, connectors.ErrAddressRefused) {
 		t.Errorf("post to a metadata address = %v, want %v", err, connectors.ErrAddressRefused)
+	}
+	_, tryAPI := webAPI(client, u.String()+"/", token, "C1", "t")
+	for name, try := range map[string]trial{"webhook": try, "web api": tryAPI} {
+		if err := try(t.Context()); !errors.Is(err, connectors.ErrAddressRefused) {
+			t.Errorf("try a metadata address, %s: %v, want %v", name, err, connectors.ErrAddressRefused)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
@@ -68,6 +69,7 @@ func build(s *settings, env connectors.Env) (*connector, error) {
 	c.secrets = append(c.secrets, p.header(c.header, s)...)
 	c.header.Set("User-Agent", env.UserAgent())
 	c.client = connectors.HTTPClient(p.networks(s.AllowNetworks), p.tls(s))
+	c.reach = func(ctx context.Context) error { return connectors.Reach(ctx, c.client, u) }
 	if err := errors.Join(p.all...); err != nil {
 		return nil, err
 	}

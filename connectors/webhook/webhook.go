@@ -59,6 +59,7 @@ type connector struct {
 	encode  encoder
 	secrets []string // to keep out of errors
 	now     func() time.Time
+	reach   func(ctx context.Context) error // the host, without a request
 }
 
 // Deliver posts d once.
@@ -72,6 +73,14 @@ func (c *connector) Deliver(ctx context.Context, d connectors.Delivery) error {
 	}
 	if err := c.post(ctx, d.ID, p); err != nil {
 		return connectors.Redact(fmt.Errorf("post to webhook: %w", err), c.secrets...)
+	}
+	return nil
+}
+
+// Check connects to the host as Deliver does, and hangs up before a request.
+func (c *connector) Check(ctx context.Context) error {
+	if err := c.reach(ctx); err != nil {
+		return connectors.Redact(fmt.Errorf("reach webhook: %w", err), c.secrets...)
 	}
 	return nil
 }
