@@ -175,9 +175,9 @@ func TestTheCountSpeaksAgainstADeletion(t *testing.T) {
 		w.start()
 		began := time.Now()
 		w.within(30*time.Minute, "a count about it", func() bool { return w.asked(began, kindSettle) > 0 })
-		time.Sleep(45 * time.Minute)
+		w.sleep(45 * time.Minute)
 		losing = false
-		time.Sleep(30 * time.Minute)
+		w.sleep(30 * time.Minute)
 		if len(w.events) != 0 {
 			t.Errorf("%d events, want none", len(w.events))
 		}
@@ -214,7 +214,7 @@ func TestARecordThatIsOnlyNotListed(t *testing.T) {
 				w.rate = 0.25
 				w.start()
 				began := time.Now()
-				time.Sleep(6 * time.Hour)
+				w.sleep(6 * time.Hour)
 				if n := w.asked(began, kindVerify); n == 0 || n > 2 {
 					t.Errorf("its own address was asked %d times in 6 hours, want once or twice", n)
 				}
@@ -228,11 +228,11 @@ func TestARecordThatIsOnlyNotListed(t *testing.T) {
 				// It is listed again, and then another one is deleted.
 				hide = false
 				began = time.Now()
-				time.Sleep(time.Hour)
+				w.sleep(time.Hour)
 				other := w.account.IDs("clients")[800]
 				must(t, w.account.Delete("clients", other))
 				w.told(2*time.Hour, "clients", other, events.Deleted)
-				time.Sleep(5 * time.Hour)
+				w.sleep(5 * time.Hour)
 				if n := w.asked(began, kindBisect); n > 100 {
 					t.Errorf("%d requests searched for differences of the count", n)
 				}
@@ -306,9 +306,9 @@ func TestASuddenDropIsNotBelieved(t *testing.T) {
 					w.crash()
 					w.rate = 0.5
 					w.start()
-					time.Sleep(50 * time.Minute)
+					w.sleep(50 * time.Minute)
 					lying = false
-					time.Sleep(2 * time.Hour)
+					w.sleep(2 * time.Hour)
 					if n := w.count(events.System, events.SourceSuspicious); n != 1 {
 						t.Errorf("source_suspicious told %d times, want once", n)
 					}
@@ -344,7 +344,7 @@ func TestManyDeletionsWaitForAnHourOrAWord(t *testing.T) {
 					if confirmed {
 						must(t, w.poller.Confirm("clients"))
 					} else {
-						time.Sleep(time.Hour - time.Minute)
+						w.sleep(time.Hour - time.Minute)
 						if n := w.count("clients", events.Deleted); n != 0 {
 							t.Errorf("%d deletions told within the hour, want none", n)
 						}
@@ -381,7 +381,7 @@ func TestNoDeletionWithoutACanary(t *testing.T) {
 				w.start()
 				id := w.account.IDs("clients")[100]
 				must(t, w.account.Delete("clients", id))
-				time.Sleep(3 * time.Hour)
+				w.sleep(3 * time.Hour)
 				if n := w.count("clients", events.Deleted); n != 0 {
 					t.Errorf("%d deletions told, want none while nothing can be read by itself", n)
 				}

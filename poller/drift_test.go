@@ -17,7 +17,7 @@ import (
 // reshape adds a field to all records of clients but those left out, and moves
 // no updated_at.
 func (w *world) reshape(value any, leftOut func(i int) bool) {
-	time.Sleep(2 * time.Minute)
+	w.sleep(2 * time.Minute)
 	for i, id := range w.account.IDs("clients") {
 		if leftOut == nil || !leftOut(i) {
 			must(w.t, w.account.ChangeSilently("clients", id, map[string]any{"region": value}))
@@ -90,7 +90,7 @@ func TestAFieldOfAnotherTypeIsOneEvent(t *testing.T) {
 		})
 		w.start()
 		w.await(time.Minute)
-		time.Sleep(2 * time.Minute)
+		w.sleep(2 * time.Minute)
 		text = true
 		w.sweepOnce()
 		w.wantShapes("[~/size]")
@@ -180,7 +180,7 @@ func TestVolatileFieldsAreProposed(t *testing.T) {
 				w.start()
 				ids := w.account.IDs("clients")
 				for range 3 {
-					time.Sleep(time.Second)
+					w.sleep(time.Second)
 					must(t, w.account.Change("clients", ids[len(ids)-1], nil))
 				}
 				w.await(time.Minute)

@@ -104,8 +104,7 @@ func TestPromisesUnderLoad(t *testing.T) {
 		live := make(chan struct{})
 		go func() { defer close(live); w.account.Live(ctx, 2) }()
 		for i := range 3600 {
-			time.Sleep(time.Second)
-			synctest.Wait()
+			w.sleep(time.Second)
 			if i == 1200 {
 				for _, id := range w.account.IDs("clients")[:2000] {
 					must(t, w.account.Change("clients", id, map[string]any{"notes": json.RawMessage(`"bulk"`)}))
@@ -127,7 +126,7 @@ func TestPromisesUnderLoad(t *testing.T) {
 		}
 		cancel()
 		<-live
-		time.Sleep(time.Hour)
+		w.sleep(time.Hour)
 		w.verify()
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"testing/synctest"
 	"time"
 
 	"github.com/trackops-notifier/trackops-notifier/events"
@@ -46,6 +47,12 @@ func (w *world) rewrite(edit func(r trackops.Request, record map[string]any)) {
 	})
 }
 
+// sleep lets virtual time pass, until all that is due at its end is done.
+func (w *world) sleep(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 // within waits, in virtual time, until done holds, and fails the test with what
 // if that takes longer than limit. It returns how long it took.
 func (w *world) within(limit time.Duration, what string, done func() bool) time.Duration {
@@ -55,7 +62,7 @@ func (w *world) within(limit time.Duration, what string, done func() bool) time.
 		if time.Since(began) > limit {
 			w.t.Fatalf("%s: not after %s; status: %+v", what, limit, w.poller.Status(time.Now()))
 		}
-		time.Sleep(time.Second)
+		w.sleep(time.Second)
 	}
 	return time.Since(began)
 }

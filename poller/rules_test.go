@@ -132,7 +132,7 @@ func deleteAtPageTurns(t *testing.T, quirks map[string]trackopstest.Quirks, sort
 	w.within(3*time.Hour, "all deletions", func() bool {
 		return deleted == deletions && len(w.account.IDs("clients")) == w.poller.Status(time.Now())[0].Held
 	})
-	time.Sleep(time.Hour)
+	w.sleep(time.Hour)
 	w.verify()
 	if n := w.count("clients", events.Deleted); n != deletions {
 		t.Errorf("%d deletions told, want %d", n, deletions)
@@ -176,7 +176,7 @@ func (w *world) changeOverHours(changes int, limit time.Duration) {
 	w.t.Helper()
 	began := time.Now()
 	for i := range changes {
-		time.Sleep(time.Duration(w.rng.IntN(300_000)) * time.Millisecond)
+		w.sleep(time.Duration(w.rng.IntN(300_000)) * time.Millisecond)
 		ids := w.account.IDs("clients")
 		id := ids[w.rng.IntN(len(ids)/2)] // not on the first page
 		name := fmt.Sprintf("%q", fmt.Sprint("Change ", i))
@@ -249,7 +249,7 @@ func TestTheWatermarkStaysWhereAWalkFailed(t *testing.T) {
 		for _, id := range ids[1:351] {
 			must(t, w.account.Change("clients", id, map[string]any{"notes": "moved to the new office"}))
 		}
-		time.Sleep(time.Hour)
+		w.sleep(time.Hour)
 		began := time.Now()
 		w.account.Heal()
 		w.within(2*time.Minute, "the first question of the reading", func() bool {
@@ -261,7 +261,7 @@ func TestTheWatermarkStaysWhereAWalkFailed(t *testing.T) {
 		}
 		w.account.Fail(outage)
 		w.start()
-		time.Sleep(2 * time.Hour)
+		w.sleep(2 * time.Hour)
 		w.account.Heal()
 		w.within(5*time.Minute, "350 changes", func() bool { return w.count("clients", events.Updated) == 351 })
 		if n := w.found(began, kindIncremental, events.Updated); n < 340 {
@@ -279,7 +279,7 @@ func TestRecordsThatFillTheirPages(t *testing.T) {
 				t.Run(fmt.Sprintf("%d, %s past the end, %s", records, end, name), func(t *testing.T) {
 					opts := trackopstest.Options{Sizes: map[string]int{"clients": records}, PastEnd: end, Quirks: quirks}
 					simulate(t, opts, []string{"clients"}, func(t *testing.T, w *world) {
-						time.Sleep(8 * time.Minute)
+						w.sleep(8 * time.Minute)
 						if s := w.poller.Status(time.Now())[0]; s.Held != records || len(w.events) != 0 || s.LastError != "" {
 							t.Errorf("held %d of %d, %d events, error %q", s.Held, records, len(w.events), s.LastError)
 						}
@@ -299,7 +299,7 @@ func TestChangesDuringTheFirstReading(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, 3, trackopstest.Options{Sizes: map[string]int{"clients": 3000}, Rate: 1, Quirks: quirks}, "clients")
 				w.start()
-				time.Sleep(20 * time.Second)
+				w.sleep(20 * time.Second)
 				read := make([]string, 0, 2000)
 				for id := range w.held("clients") {
 					read = append(read, id)

@@ -39,7 +39,7 @@ func TestTooManyRequests(t *testing.T) {
 	for _, after := range []string{"40", "", "date"} {
 		t.Run("Retry-After "+after, func(t *testing.T) {
 			simulate(t, trackopstest.Options{Sizes: map[string]int{"clients": 50}}, []string{"clients"}, func(t *testing.T, w *world) {
-				time.Sleep(time.Minute)
+				w.sleep(time.Minute)
 				header, least := after, 2*time.Second
 				switch after {
 				case "date":
@@ -49,7 +49,7 @@ func TestTooManyRequests(t *testing.T) {
 				}
 				began := time.Now()
 				w.account.Fail(trackopstest.Fault{Status: 429, RetryAfter: header})
-				time.Sleep(5 * time.Minute)
+				w.sleep(5 * time.Minute)
 				gaps := w.gaps(began)
 				if gaps[0] < least || gaps[0] > least+10*time.Second {
 					t.Errorf("the first request came %s after the refusal, want %s", gaps[0], least)
@@ -60,7 +60,7 @@ func TestTooManyRequests(t *testing.T) {
 				if n := w.count(events.System, ""); n != 0 {
 					t.Errorf("%d system events, want none", n)
 				}
-				time.Sleep(2 * time.Hour)
+				w.sleep(2 * time.Hour)
 				if gaps := w.gaps(time.Now().Add(-time.Minute)); gaps[0] > 1100*time.Millisecond {
 					t.Errorf("two hours later a request every %s, want 1s", gaps[0])
 				}
@@ -105,13 +105,13 @@ func TestOutages(t *testing.T) {
 				w.account.Fail(f)
 				id, err := w.account.Create("clients", nil)
 				must(t, err)
-				time.Sleep(20 * time.Minute)
+				w.sleep(20 * time.Minute)
 				if n := len(w.account.Requests()); name != "null" && w.asked(began, "") > 80 {
 					t.Errorf("%d requests in 20 minutes of outage", n)
 				}
 				w.account.Heal()
 				w.told(3*time.Minute, "clients", id, events.Created)
-				time.Sleep(2 * time.Hour)
+				w.sleep(2 * time.Hour)
 				want := 1
 				if name == "null" || name == "an object" {
 					want = w.count(events.System, events.SourceUnreachable) // an empty list is an answer
@@ -154,7 +154,7 @@ func TestCredentialsRejected(t *testing.T) {
 				began := time.Now()
 				id, err := w.account.Create("files", nil)
 				must(t, err)
-				time.Sleep(6 * time.Hour)
+				w.sleep(6 * time.Hour)
 				if n := w.asked(began, ""); n > 20 {
 					t.Errorf("%d requests in six hours of refusal", n)
 				}
@@ -163,7 +163,7 @@ func TestCredentialsRejected(t *testing.T) {
 				}
 				status = 0
 				w.told(70*time.Minute, "files", id, events.Created)
-				time.Sleep(10 * time.Minute)
+				w.sleep(10 * time.Minute)
 				if n := w.count(events.System, events.SourceRecovered); n != 1 {
 					t.Errorf("source_recovered told %d times, want once", n)
 				}
@@ -187,12 +187,12 @@ func TestOneCollectionRefused(t *testing.T) {
 				w.rate = 0.05
 				w.deny(&status, func(r trackops.Request) bool { return r.Collection.Name == "invoices" })
 				status = denied
-				time.Sleep(time.Hour)
+				w.sleep(time.Hour)
 				began := time.Now()
 				id, err := w.account.Create("clients", nil)
 				must(t, err)
 				w.told(5*time.Minute, "clients", id, events.Created)
-				time.Sleep(20 * time.Hour)
+				w.sleep(20 * time.Hour)
 				if n := w.count(events.System, ""); n != 0 {
 					t.Errorf("%d system events, want none", n)
 				}
@@ -209,7 +209,7 @@ func TestOneCollectionRefused(t *testing.T) {
 					t.Errorf("status of the refused collection: %+v", s)
 				}
 				status = 0
-				time.Sleep(25 * time.Hour)
+				w.sleep(25 * time.Hour)
 				if s := w.poller.Status(time.Now())[1]; s.State != "live" {
 					t.Errorf("status a day after: %+v", s)
 				}
@@ -223,12 +223,12 @@ func TestOneCollectionRefused(t *testing.T) {
 func TestACollectionThatVanishes(t *testing.T) {
 	simulate(t, trackopstest.Options{Sizes: map[string]int{"clients": 130, "staff": 10}}, []string{"clients", "staff"}, func(t *testing.T, w *world) {
 		w.account.Fail(trackopstest.Fault{Collection: "clients", Status: 500}) // trouble of another kind before
-		time.Sleep(time.Second)
+		w.sleep(time.Second)
 		w.account.SetQuirks("clients", trackopstest.Quirks{Denied: 404})
 		id, err := w.account.Create("staff", nil)
 		must(t, err)
 		w.told(time.Minute, "staff", id, events.Created)
-		time.Sleep(8 * time.Hour)
+		w.sleep(8 * time.Hour)
 		if n := w.count(events.System, events.SourceSuspicious); n != 1 {
 			t.Errorf("source_suspicious told %d times, want once", n)
 		}
@@ -236,7 +236,7 @@ func TestACollectionThatVanishes(t *testing.T) {
 			t.Errorf("%d events about clients and %d held, want none and 130", n, w.poller.Status(time.Now())[0].Held)
 		}
 		w.account.SetQuirks("clients", trackopstest.Quirks{})
-		time.Sleep(70 * time.Minute)
+		w.sleep(70 * time.Minute)
 		if s := w.poller.Status(time.Now())[0]; s.State != "live" || s.Age > 2*time.Minute {
 			t.Errorf("afterwards: %+v", s)
 		}
@@ -254,10 +254,10 @@ func TestSilence(t *testing.T) {
 				w.deny(&status, func(r trackops.Request) bool { return r.ID != "" })
 				ids := w.account.IDs("clients")
 				for i := range 240 {
-					time.Sleep(15 * time.Second)
+					w.sleep(15 * time.Second)
 					must(t, w.account.Change("clients", ids[i%len(ids)], nil))
 				}
-				time.Sleep(time.Minute)
+				w.sleep(time.Minute)
 				began := time.Now()
 				if n := w.asked(time.Time{}, kindCanary); n != 0 {
 					t.Errorf("%d canaries while changes came in", n)
@@ -266,7 +266,7 @@ func TestSilence(t *testing.T) {
 					status = 404
 				}
 				w.within(2*time.Hour, "a canary", func() bool { return w.asked(began, kindCanary) > 0 })
-				time.Sleep(time.Hour)
+				w.sleep(time.Hour)
 				want := 0
 				if blind {
 					want = 1
@@ -278,7 +278,7 @@ func TestSilence(t *testing.T) {
 					t.Errorf("%d canaries in an hour", n)
 				}
 				status = 0
-				time.Sleep(10 * time.Minute)
+				w.sleep(10 * time.Minute)
 				if s := w.poller.Status(time.Now())[0]; s.Braked != "" {
 					t.Errorf("readable again, and still %q", s.Braked)
 				}
@@ -311,10 +311,10 @@ func TestTheTroubleOfOneAccountIsItsOwn(t *testing.T) {
 				t.Error(err)
 			}
 		}()
-		time.Sleep(2 * time.Minute)
+		w.sleep(2 * time.Minute)
 		began := time.Now()
 		for range 20 {
-			time.Sleep(time.Minute)
+			w.sleep(time.Minute)
 			id, err := w.account.Create("clients", nil)
 			must(t, err)
 			w.told(5*time.Second, "clients", id, events.Created)
