@@ -107,7 +107,7 @@ func (c *cursor) learn(a answer, f found) {
 	if took >= 0 && took < time.Hour && (a.job.kind == kindHead || a.job.kind == kindIncremental) {
 		c.Delay = c.Delay.observe(took, f.unknown+f.changed)
 	}
-	if late := c.Watermark.Sub(f.oldest); late > c.Late && late < lookbackSpan && a.job.kind != kindSweep {
+	if late := c.Watermark.Sub(f.oldest); late > c.Late && late < lookbackSpan && !a.job.request.UpdatedFrom.IsZero() {
 		c.Late = late
 	}
 }

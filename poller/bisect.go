@@ -69,6 +69,7 @@ func (w *watch) afterCount(p *progress, a answer, held int, records *state.Recor
 	if a.job.kind == kindSettle {
 		last := c.Done[kindSettle]
 		c.Done = with(c.Done, kindSettle, now)
+		c.Missing = diff - c.Bias // too many, and the brake holds back what this same count would confirm
 		if gone := c.goneSince(last); gone > diff-c.Bias && c.Bias != 0 && c.Bisect == nil {
 			c.Bisect = &bisection{Until: until, Diff: diff, Spans: []span{{To: until, DiffTo: diff}}} // was it the count?
 		}

@@ -109,7 +109,7 @@ func (c *cursor) doubtful(until, now time.Time) string {
 	}
 	for _, id := range ids { // a second look, where no count has agreed
 		s := c.Suspects[id]
-		if s.Gone.IsZero() || s.Count != "" || now.Sub(s.Gone) < secondLook || s.Again.Sub(s.Gone) >= secondLook {
+		if s.Gone.IsZero() || s.Count != "" || now.Before(s.Next) || now.Sub(s.Gone) < secondLook || s.Again.Sub(s.Gone) >= secondLook {
 			continue
 		}
 		if !s.counts(until) || now.Sub(s.Gone) >= brakeFor {

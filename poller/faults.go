@@ -65,7 +65,7 @@ func (p *Poller) succeeded(w *watch) error {
 	recovered := p.outage.told || p.denied.times > 0
 	p.outage, p.denied = outage{}, denial{}
 	w.failures, w.retryAt, w.lastError, w.off = 0, time.Time{}, "", ""
-	w.vanished = false
+	w.vanished, w.denials = false, 0
 	p.mu.Unlock()
 	if recovered {
 		return p.publish(events.SourceRecovered, p.Account, "Trackops answers again.", nil)
@@ -145,7 +145,7 @@ func (p *Poller) deny(w *watch, err error, now time.Time) error {
 		w.switchOff(fmt.Sprintf("the API refuses this collection (%d)", status), now)
 		p.denied.refused = append(p.denied.refused, w)
 		if (status == 403 || len(p.denied.refused) < 2) && !p.allOff() {
-			return nil
+			return p.refused(w, err, now)
 		}
 	}
 	p.denied.times++
@@ -169,6 +169,24 @@ func (p *Poller) allOff() bool {
 		}
 	}
 	return true
+}
+
+// refused handles a collection that is refused while others are not. One of which
+// records are held was there a moment ago: that is told, and it is asked again
+// soon. Any other is simply not activated.
+func (p *Poller) refused(w *watch, err error, now time.Time) error {
+	if w.held == 0 {
+		return nil
+	}
+	w.denials++
+	w.retryAt = now.Add(fault.Backoff(w.denials, firstDenied, slowestDenied))
+	if w.denials != 2 {
+		return nil // at first it may be the account as a whole
+	}
+	name := w.layout.collection.Name
+	return p.publish(events.SourceSuspicious, name,
+		fmt.Sprintf("Trackops refuses the collection %s, of which %d records are held, and answers about others. It is not polled until it is allowed again.", name, w.held),
+		map[string]any{"collection": name, "reason": err.Error(), "held": w.held})
 }
 
 // vanished handles a collection that was there and answers 404 as a whole. That

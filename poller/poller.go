@@ -71,6 +71,7 @@ type Poller struct {
 	saved       time.Time // when all cursors were last stored
 	sweepCredit float64   // requests that sweeps are entitled to
 	streak      int       // open questions asked in a row
+	first       int       // requests of first readings in a row
 
 	mu     sync.Mutex // guards what Status reads: everything below, and the watches
 	pace   pace
@@ -438,8 +439,8 @@ func (p *Poller) observation(w *watch, a answer, now time.Time) observation {
 		account:   p.Account,
 		source:    events.Source(p.Account) + "/" + w.layout.collection.Path,
 		at:        now.UTC().Truncate(time.Millisecond),
-		notBefore: w.lastPoll().UTC().Truncate(time.Millisecond),
-		notAfter:  a.page.Date.UTC(),
+		notBefore: w.lastPollThere().UTC().Truncate(time.Millisecond),
+		notAfter:  a.page.Date.Add(resolution - time.Millisecond).UTC(), // the header is cut to the second
 	}
 	if a.page.Date.IsZero() {
 		o.notAfter = o.at
@@ -490,6 +491,15 @@ func (w *watch) bearWitness(a answer, now time.Time) {
 			}
 		}
 	}
+}
+
+// lastPollThere is lastPoll on the server's clock, to the second below.
+func (w *watch) lastPollThere() time.Time {
+	last := w.lastPoll()
+	if last.IsZero() {
+		return last
+	}
+	return last.Add(w.ahead).Add(-resolution)
 }
 
 // lastPoll is when changes were last looked for.

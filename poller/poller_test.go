@@ -34,12 +34,12 @@ func TestFirstRunIsSilentAndQuick(t *testing.T) {
 		}
 		id, err := w.account.Create("clients", map[string]any{"name": "Acme"})
 		must(t, err)
-		time.Sleep(3 * time.Second)
+		w.sleep(3 * time.Second)
 		if got := w.actions("clients", id); got != " created@1" {
 			t.Errorf("events of the new client:%s, want created@1", got)
 		}
 		must(t, w.account.Change("clients", id, map[string]any{"name": "Acme Ltd"}))
-		time.Sleep(3 * time.Second)
+		w.sleep(3 * time.Second)
 		last := w.events[len(w.events)-1].Data
 		name := slices.IndexFunc(last.Changes, func(c events.Change) bool { return c.Path == "/name" })
 		if name < 0 || string(last.Changes[name].From) != `"Acme"` || string(last.Changes[name].To) != `"Acme Ltd"` {
@@ -60,10 +60,10 @@ func TestBaselineGoesOnAfterACrash(t *testing.T) {
 		asked := 0
 		for range 6 {
 			w.start()
-			time.Sleep(9 * time.Second)
+			w.sleep(9 * time.Second)
 			w.account.Step()
 			w.crash()
-			time.Sleep(time.Second)
+			w.sleep(time.Second)
 		}
 		w.start()
 		w.await(time.Minute)
@@ -71,7 +71,7 @@ func TestBaselineGoesOnAfterACrash(t *testing.T) {
 		if asked > 75 {
 			t.Errorf("the baseline took %d requests, want it to go on where it stood", asked)
 		}
-		time.Sleep(time.Minute)
+		w.sleep(time.Minute)
 		w.verify()
 	})
 }
@@ -130,14 +130,14 @@ func runModel(t *testing.T, seed uint64) {
 		t.Errorf("%d events before anything changed", n)
 	}
 	for range 40 {
-		time.Sleep(time.Duration(w.rng.IntN(20_000)) * time.Millisecond)
+		w.sleep(time.Duration(w.rng.IntN(20_000)) * time.Millisecond)
 		w.account.Step()
 		if w.rng.IntN(15) == 0 {
 			w.crash()
 			w.start()
 		}
 	}
-	time.Sleep(30 * time.Minute) // silent changes are found by sweeps
+	w.sleep(30 * time.Minute) // silent changes are found by sweeps
 	w.verify()
 	if t.Failed() {
 		t.Logf("seed %d: %+v", seed, opts)
@@ -159,14 +159,14 @@ func TestFullDisk(t *testing.T) {
 			must(t, err)
 			ids = append(ids, id)
 		}
-		time.Sleep(5 * time.Minute)
+		w.sleep(5 * time.Minute)
 		if s := w.poller.Status(time.Now())[0]; s.State != "failing" || s.LastError == "" {
 			t.Errorf("status with a full disk: %+v", s)
 		}
 		w.crash()
 		w.options.MaxSize = 0
 		w.start()
-		time.Sleep(5 * time.Minute)
+		w.sleep(5 * time.Minute)
 		if n := w.count("clients", events.Created); n != len(ids) {
 			t.Errorf("%d new clients told, want %d", n, len(ids))
 		}

@@ -113,7 +113,7 @@ func TestPromisesUnderLoad(t *testing.T) {
 			for _, s := range w.poller.Status(time.Now()) {
 				limit := maxAge
 				if w.walking(s.Collection) {
-					limit *= 3 // a poll of many questions, beside others that are due
+					limit *= 4 // a poll of many questions, beside others that are due
 				}
 				if s.Age > limit {
 					t.Fatalf("%s was %s old, want at most %s", s.Collection, s.Age, limit)

@@ -49,6 +49,7 @@ func (w *world) rewrite(edit func(r trackops.Request, record map[string]any)) {
 
 // sleep lets virtual time pass, until all that is due at its end is done.
 func (w *world) sleep(d time.Duration) {
+	w.beat.Add(1)
 	time.Sleep(d)
 	synctest.Wait()
 }

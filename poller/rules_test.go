@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -271,6 +272,67 @@ func TestTheWatermarkStaysWhereAWalkFailed(t *testing.T) {
 	})
 }
 
+// A replica that lags shows a version that is older than the one we hold. It is
+// believed only when it is still there a minute later.
+func TestAnOlderVersionHasToPersist(t *testing.T) {
+	simulate(t, trackopstest.Options{Sizes: map[string]int{"clients": 60}, Quirks: bare}, []string{"clients"}, func(t *testing.T, w *world) {
+		id := w.account.IDs("clients")[30]
+		before := w.account.Snapshot("clients")[id]
+		w.sleep(time.Minute)
+		must(t, w.account.Change("clients", id, map[string]any{"name": "Acme"}))
+		w.told(time.Minute, "clients", id, events.Updated)
+		lags := true
+		w.source = sourceFunc(func(ctx context.Context, r trackops.Request) (trackops.Page, error) {
+			page, err := w.account.Do(ctx, r)
+			for i, raw := range page.Records {
+				if lags && strings.Contains(string(raw), `"id":`+id+",") {
+					page.Records[i] = before
+				}
+			}
+			return page, err
+		})
+		w.crash()
+		w.start()
+		w.sleep(45 * time.Second)
+		lags = false
+		w.sleep(2 * time.Minute)
+		if got := w.actions("clients", id); got != " updated@2" {
+			t.Errorf("after a replica that lagged for 45 seconds:%s, want no further event", got)
+		}
+		w.verify()
+		lags = true // from a backup, say
+		w.within(5*time.Minute, "the older version", func() bool { return w.actions("clients", id) == " updated@2 updated@3" })
+	})
+}
+
+// A server that begins to cut pages to 40 rows, without a word, hides nothing and
+// deletes nothing.
+func TestPagesThatGetShorter(t *testing.T) {
+	simulate(t, trackopstest.Options{Sizes: map[string]int{"clients": 330}, Quirks: bare}, []string{"clients"}, func(t *testing.T, w *world) {
+		w.source = sourceFunc(func(ctx context.Context, r trackops.Request) (trackops.Page, error) {
+			r.PerPage = 40
+			return w.account.Do(ctx, r)
+		})
+		w.crash()
+		w.start()
+		w.sleep(10 * time.Minute)
+		for range 100 {
+			_, err := w.account.Create("clients", nil)
+			must(t, err)
+		}
+		began := time.Now()
+		w.within(10*time.Minute, "100 new clients", func() bool { return w.count("clients", events.Created) == 100 })
+		if n := w.found(began, kindHead, events.Created); n != 100 {
+			t.Errorf("head polls found %d of 100 new clients, want all", n)
+		}
+		w.sleep(20 * time.Minute)
+		if len(w.events) != 100 || w.asked(time.Time{}, kindVerify) > 0 {
+			t.Errorf("%d events and %d records asked about, want 100 and none", len(w.events), w.asked(time.Time{}, kindVerify))
+		}
+		w.verify()
+	})
+}
+
 // A full last page is not the end.
 func TestRecordsThatFillTheirPages(t *testing.T) {
 	for _, records := range []int{100, 200, 300} {
@@ -317,5 +379,19 @@ func TestChangesDuringTheFirstReading(t *testing.T) {
 				w.verify()
 			})
 		})
+	}
+}
+
+// A reading whose windows hold next to nothing makes them wider and wider. A
+// server may refuse a moment that lies before its time.
+func TestWindowsDoNotReachIntoTheDeepPast(t *testing.T) {
+	top := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	r := reading{To: top, Width: 24 * time.Hour}
+	for !r.Done {
+		from, to := r.bounds()
+		if !from.IsZero() && from.Before(time.Unix(earliest, 0)) {
+			t.Fatalf("asks from %s to %s", from, to)
+		}
+		r.answered([]time.Time{to.Add(-time.Second)}, false, -1)
 	}
 }

@@ -21,8 +21,8 @@ const (
 	classFloor                 // a sweep or a lookback that has its share to come
 	classOpen                  // a question is open: an absence, a count that differs
 	classOverdue               // a poll above its maximum age; worth is by how much
-	classShare                 // a sweep whose share is due
-	classBaseline              // the first reading, every other request
+	classShare                 // a sweep whose share is overdue
+	classBaseline              // the first reading, three requests of four
 )
 
 // The prior rates, in events a second, of jobs of which nothing is known yet;
@@ -94,7 +94,7 @@ func (c candidate) over(d candidate) bool {
 func (p *Poller) best(w *watch, now time.Time) candidate {
 	if !w.cursor.Live {
 		c := candidate{watch: w, kind: kindBaseline, class: classBaseline, why: "first reading"}
-		if p.last != nil && !p.last.cursor.Live && p.anyLive() {
+		if p.first >= mostFirst && p.anyLive() {
 			c.class = -1 // what is live is polled in between
 		}
 		if w.cursor.Baseline != nil && w.cursor.Baseline.Stage != stageCount {
@@ -215,7 +215,10 @@ func (p *Poller) sweepJob(w *watch, now time.Time) candidate {
 	}
 	c := candidate{w, kindSweep, classIndex, weight * p.index(w.cursor.Rates[kindSweep].perSecond(priors[kindSweep])/windows, age, 1), "index"}
 	if p.sweepCredit >= 1 {
-		c.class = classShare
+		c.class = classFloor
+		if p.sweepCredit >= mostCredit {
+			c.class = classShare
+		}
 		c.why = "share of sweeps"
 	}
 	return c
@@ -245,12 +248,23 @@ func (p *Poller) lookbackJob(w *watch, now time.Time) candidate {
 // deletions at once are no reason to be deaf for minutes.
 const mostStreak = 3
 
+// mostFirst is how many requests in a row first readings may take while other
+// collections are live.
+const mostFirst = 3
+
+// mostCredit is how many requests sweeps can be behind with. Then they go before
+// everything that is live, so that they have their share under any load.
+const mostCredit = 2
+
 // granted accounts for a request that is about to be spent.
 func (p *Poller) granted(c candidate) {
+	if p.first++; c.kind != kindBaseline {
+		p.first = 0
+	}
 	if p.streak++; c.class != classOpen {
 		p.streak = 0
 	}
-	p.sweepCredit = min(p.sweepCredit+p.SweepShare, 2)
+	p.sweepCredit = min(p.sweepCredit+p.SweepShare, mostCredit)
 	if c.kind == kindSweep {
 		p.sweepCredit = max(p.sweepCredit-1, -1)
 	}

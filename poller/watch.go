@@ -62,6 +62,7 @@ type watch struct {
 	failures int       // in a row
 	retryAt  time.Time // not before, after failures
 	off      string    // why it is not polled: "" if it is
+	denials  int       // in a row, while other collections are allowed
 	vanished bool      // it was there, and answers 404 as a whole
 	held     int       // live records
 

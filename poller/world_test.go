@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,6 +39,7 @@ type world struct {
 	spent  map[string]int // requests by kind of job
 	events []events.Event // as the outbox had them, in order
 	polls  []poll         // as the poller reported them
+	beat   atomic.Int64   // orders what the test and the poller do, for the race detector
 
 	source    Source        // between poller and account; nil: nothing
 	configure func(*Config) // changes the poller's configuration; nil: nothing
@@ -87,12 +89,16 @@ func (w *world) start() {
 		Rate:        w.rate,
 		Logger:      slog.New(slog.DiscardHandler),
 		Observe: func(p Poll) {
+			w.beat.Add(1)
 			w.spent[p.Kind]++
 			w.polls = append(w.polls, poll{p, time.Now()})
 		},
 	}
 	if w.source != nil {
-		config.Source = w.source
+		config.Source = sourceFunc(func(ctx context.Context, r trackops.Request) (trackops.Page, error) {
+			w.beat.Add(1)
+			return w.source.Do(ctx, r)
+		})
 	}
 	if w.configure != nil {
 		w.configure(&config)
@@ -125,6 +131,7 @@ func (w *world) start() {
 }
 
 func (w *world) publish(_ context.Context, e events.Encoded) (uint64, error) {
+	w.beat.Add(1)
 	decoded, err := events.Decode(e.Body)
 	if err != nil {
 		return 0, err
@@ -143,7 +150,7 @@ func (w *world) crash() {
 // await waits, in virtual time, until every collection is live.
 func (w *world) await(limit time.Duration) {
 	w.t.Helper()
-	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(time.Second) {
+	for end := time.Now().Add(limit); time.Now().Before(end); w.sleep(time.Second) {
 		ready := true
 		for _, s := range w.poller.Status(time.Now()) {
 			ready = ready && s.Ready()

@@ -79,6 +79,9 @@ func (c *Client) exchange(ctx context.Context, r Request, path string, query url
 	}
 	sent := time.Now()
 	resp, err := c.http.Do(req)
+	if err == nil {
+		c.pace.noteAnswer()
+	}
 	if at := c.pace.lastWrite(); at.After(sent) {
 		sent = at
 	}

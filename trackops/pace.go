@@ -23,6 +23,8 @@ type pace struct {
 	mu      sync.Mutex
 	rate    float64
 	written time.Time
+	late    time.Duration // by how much the last request may have travelled longer than others
+	least   time.Duration // the shortest round trip so far
 }
 
 // newPace continues after a request written at last, perhaps by an earlier process.
@@ -71,8 +73,25 @@ func (p *pace) untilOpen(now time.Time) time.Duration {
 		return 0
 	}
 	gap := time.Duration((1 + gapMargin) / p.rate * float64(time.Second))
+	// A request that travelled long must not be followed by one that does not.
+	gap = max(gap, time.Duration(float64(time.Second)/p.rate)+p.late)
 	return p.written.Add(gap).Sub(now)
 }
+
+// noteAnswer notes that the answer to the last request begins to come. What its
+// round trip took beyond the shortest one may all have been on its way there.
+func (p *pace) noteAnswer() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	trip := time.Since(p.written)
+	if p.least == 0 || trip < p.least {
+		p.least = trip
+	}
+	p.late = min(trip-p.least, mostLate)
+}
+
+// mostLate bounds what a slow answer adds to a gap.
+const mostLate = time.Second
 
 func (p *pace) noteWrite() {
 	p.mu.Lock()

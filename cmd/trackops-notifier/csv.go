@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Columns are those of a table of records: the notifier's own, and one for each
@@ -102,11 +103,8 @@ func harmless(text string) string {
 	shown := strings.TrimLeftFunc(text, func(r rune) bool {
 		return unicode.IsSpace(r) || unicode.IsControl(r) || unicode.Is(unicode.Cf, r)
 	})
-	for _, r := range shown {
-		if strings.ContainsRune("=+-@＝＋－＠", r) {
-			return "'" + text
-		}
-		break
+	if first, _ := utf8.DecodeRuneInString(shown); shown != "" && strings.ContainsRune("=+-@＝＋－＠", first) {
+		return "'" + text
 	}
 	if text != "" && strings.ContainsRune("\t\r\n", rune(text[0])) {
 		return "'" + text
