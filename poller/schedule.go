@@ -38,11 +38,11 @@ const (
 	// What a find is worth beside a new or changed record found by a poll. With
 	// these, polls get about nine requests of ten: deletions wait for minutes, so
 	// that news does not wait for deletions.
-	countWeight = 0.05
+	countWeight = 0.025
 	sweepWeight = 0.01
 	// rareHead is the prior of a head poll beside polls by updated_at, which find
-	// new records too: once a month it may know better.
-	rareHead = 1. / (30 * 24 * 3600)
+	// new records too: once a year it may know better.
+	rareHead = 1. / (365 * 24 * 3600)
 
 	lookbackEvery = 3 * time.Hour
 	headEvery     = time.Hour
@@ -216,7 +216,7 @@ func (p *Poller) sweepJob(w *watch, now time.Time) candidate {
 	c := candidate{w, kindSweep, classIndex, weight * p.index(w.cursor.Rates[kindSweep].perSecond(priors[kindSweep])/windows, age, 1), "index"}
 	if p.sweepCredit >= 1 {
 		c.class = classFloor
-		if p.sweepCredit >= mostCredit {
+		if p.sweepCredit >= behind {
 			c.class = classShare
 		}
 		c.why = "share of sweeps"
@@ -252,9 +252,13 @@ const mostStreak = 3
 // collections are live.
 const mostFirst = 3
 
-// mostCredit is how many requests sweeps can be behind with. Then they go before
-// everything that is live, so that they have their share under any load.
-const mostCredit = 2
+// A sweep that has behind requests of its share to come goes before everything
+// that is live, so that the share is kept under any load. What cannot be spent,
+// as all sweeps are just over, is kept up to mostCredit.
+const (
+	behind     = 2
+	mostCredit = 3
+)
 
 // granted accounts for a request that is about to be spent.
 func (p *Poller) granted(c candidate) {
