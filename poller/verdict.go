@@ -204,4 +204,3 @@ func (p *Poller) observation(w *watch, a answer, now time.Time) observation {
 	}
 	return o
 }
-
