@@ -108,6 +108,7 @@ func measure(t *testing.T, l load) {
 	w.await(10 * time.Minute)
 	made := w.live(l, freshWarm+freshLong())
 	time.Sleep(15 * time.Minute)
+	w.crash() // what follows reads what the poller wrote
 	found := w.delays(made)
 	measured := make(map[events.Action][]float64)
 	var polled []float64
