@@ -111,6 +111,9 @@ func (ls *lanes) add(key string, e entry, now time.Time) bool {
 	if found {
 		return false
 	}
+	if l.state == delayed {
+		e.load = nil // it may be long: see postpone
+	}
 	ls.insert(l, from+at, e)
 	if l.state == delayed && at == 0 {
 		heap.Remove(&ls.delayed, l.index)
