@@ -50,6 +50,43 @@ func (f *Feed) History(ctx context.Context, fn func(note []byte) error) error {
 	return nil
 }
 
+func memorySubject(connector, key string) string {
+	return "trackops-attempts." + connector + ".memory." + key
+}
+
+// Remember stores value under key, which is one token of a subject; it is durable
+// when Remember returns nil. It is kept as long as the ledger.
+func (f *Feed) Remember(ctx context.Context, key, value string) error {
+	return f.append(ctx, memorySubject(f.connector, key), []byte(value))
+}
+
+// Recall returns what was last remembered under key, or "".
+func (f *Feed) Recall(ctx context.Context, key string) (string, error) {
+	body, err := f.bus.lastBody(ctx, AttemptsStream, memorySubject(f.connector, key))
+	if err != nil {
+		return "", fmt.Errorf("memory of %s: %w", f.connector, err)
+	}
+	return string(body), nil
+}
+
+// lastBody returns the last message of a subject, or nil if there is none.
+func (b *Bus) lastBody(ctx context.Context, stream, subject string) ([]byte, error) {
+	s, err := b.stream(ctx, stream)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := deadline(ctx)
+	defer cancel()
+	m, err := s.GetLastMsgForSubject(ctx, subject)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, plain(err)
+	}
+	return m.Data, nil
+}
+
 // keepFloor writes the position down.
 func (f *Feed) keepFloor(ctx context.Context, floor uint64) error {
 	return f.append(ctx, floorSubject(f.connector), strconv.AppendUint(nil, floor, 10))
@@ -58,20 +95,14 @@ func (f *Feed) keepFloor(ctx context.Context, floor uint64) error {
 // notedFloor returns the position last written down; known is false if there is
 // none.
 func (f *Feed) notedFloor(ctx context.Context) (floor uint64, known bool, err error) {
-	s, err := f.bus.stream(ctx, AttemptsStream)
+	body, err := f.bus.lastBody(ctx, AttemptsStream, floorSubject(f.connector))
 	if err != nil {
-		return 0, false, err
+		return 0, false, fmt.Errorf("ledger of %s: %w", f.connector, err)
 	}
-	ctx, cancel := deadline(ctx)
-	defer cancel()
-	m, err := s.GetLastMsgForSubject(ctx, floorSubject(f.connector))
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
+	if body == nil {
 		return 0, false, nil
 	}
-	if err != nil {
-		return 0, false, fmt.Errorf("ledger of %s: %w", f.connector, plain(err))
-	}
-	floor, err = strconv.ParseUint(string(m.Data), 10, 64)
+	floor, err = strconv.ParseUint(string(body), 10, 64)
 	if err != nil {
 		return 0, false, fmt.Errorf("ledger of %s: position: %w", f.connector, err)
 	}

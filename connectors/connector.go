@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"time"
 
 	"github.com/trackops-notifier/trackops-notifier/events"
@@ -43,6 +44,34 @@ type Delivery struct {
 	ID      string         // the same at every attempt: the receiver's key to spot repetitions
 	Events  []events.Event // at least one, in order
 	Attempt int            // 1 at the first
+
+	// Digest is set when the events are the net changes of a window of time, and
+	// not the events of the stream: one for each record that differs.
+	Digest *Digest
+
+	answer func(Answer)
+}
+
+// A Digest is what a delivery stands for.
+type Digest struct {
+	From, To time.Time // the window: events from From on, until before To
+	IDs      []string  // of every event of the window, in order, also of those that cancel out
+	Quiet    bool      // the window was quiet hours, and this catches up
+}
+
+// An Answer is what the other side said, for whoever asks later what became of a
+// delivery.
+type Answer struct {
+	Status int    // HTTP; 0 where there is none
+	Text   string // an excerpt, without secrets
+}
+
+// Answer puts on record what the other side said to the attempt, also when it
+// accepted. The last call counts; nobody needs to call it.
+func (d Delivery) Answer(status int, text string) {
+	if d.answer != nil {
+		d.answer(Answer{Status: status, Text: text})
+	}
 }
 
 // A Kind is a type of connector, as CONNECTOR_<NAME>_TYPE names it.
@@ -63,6 +92,19 @@ type Kind struct {
 	Retry   []time.Duration // waits between attempts, unless _RETRY says otherwise
 	Timeout time.Duration   // per attempt, unless _TIMEOUT says otherwise
 	Rate    float64         // messages a second, unless _RATE says otherwise; 0 is unlimited
+
+	// Concurrency is how many attempts there may be at a time; 0 is 16.
+	Concurrency int
+
+	// Burst is how many events one delivery may carry when more wait than the
+	// rate lets through one by one; 0 is one. They are in order, also of one
+	// record, and [Delivery.Digest] is nil.
+	Burst int
+
+	// Share names what the rate belongs to, as a Slack channel: connectors whose
+	// settings give the same text share one rate, the lowest. It is not shown
+	// anywhere. Nil, or "": the rate is the connector's own.
+	Share func(settings any) string
 }
 
 // Env is what a connector may know of the program around it.
@@ -70,6 +112,29 @@ type Env struct {
 	Name    string // of the connector, as configured
 	Version string // of the program
 	Stdout  Writer // where a console prints
+
+	// Link returns the address where people see the record of an event, or "".
+	// Nil is none.
+	Link func(events.Event) string
+
+	// Proxy returns the proxy for an address, or nil for none, as the environment
+	// has it (HTTPS_PROXY, HTTP_PROXY, NO_PROXY). Nil is none.
+	Proxy func(*url.URL) (*url.URL, error)
+
+	// Memory outlives the process. It is nil where nothing is delivered, as in a
+	// check of the settings.
+	Memory Memory
+}
+
+// A Memory keeps short texts of one connector. Its methods may be called
+// concurrently, and while deliveries are made.
+type Memory interface {
+	// Remember stores value under key, letters, digits, "-" and "_" only. It is
+	// durable when Remember returns nil, and kept as long as a dead letter.
+	Remember(ctx context.Context, key, value string) error
+
+	// Recall returns what was last remembered under key, or "".
+	Recall(ctx context.Context, key string) (string, error)
 }
 
 // Writer is an output that may be a terminal.

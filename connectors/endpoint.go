@@ -200,6 +200,9 @@ func reclass(text string, err error) error {
 	if fault.IsPermanent(err) {
 		out = fault.Permanent(out)
 	}
+	if fault.IsGone(err) {
+		out = fault.Gone(out)
+	}
 	return out
 }
 

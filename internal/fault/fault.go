@@ -32,6 +32,27 @@ func IsPermanent(err error) bool {
 	return errors.As(err, &p)
 }
 
+// Gone marks err: the other side says that it is closed for good, as HTTP does
+// with 410. Nothing is sent there any more until an operator says so.
+func Gone(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &gone{err}
+}
+
+type gone struct{ err error }
+
+func (g *gone) Error() string { return g.err.Error() }
+func (g *gone) Unwrap() error { return g.err }
+
+// IsGone reports whether err, or one it wraps, was marked by [Gone] or is the
+// HTTP status 410.
+func IsGone(err error) bool {
+	var g *gone
+	return errors.As(err, &g) || Status(err) == http.StatusGone
+}
+
 // RetryAfter marks err with the time the other side asked us to wait.
 func RetryAfter(d time.Duration, err error) error {
 	if err == nil {
