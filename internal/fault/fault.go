@@ -5,6 +5,7 @@
 package fault
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -51,6 +52,28 @@ func (g *gone) Unwrap() error { return g.err }
 func IsGone(err error) bool {
 	var g *gone
 	return errors.As(err, &g) || Status(err) == http.StatusGone
+}
+
+// Unsafe marks err: the other side must not be spoken to, for its address is
+// refused or it cannot show who it is. Nothing of the event was sent.
+func Unsafe(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &unsafe{err}
+}
+
+type unsafe struct{ err error }
+
+func (u *unsafe) Error() string { return u.err.Error() }
+func (u *unsafe) Unwrap() error { return u.err }
+
+// IsUnsafe reports whether err, or one it wraps, was marked by [Unsafe] or says
+// that a certificate does not verify.
+func IsUnsafe(err error) bool {
+	var u *unsafe
+	var c *tls.CertificateVerificationError
+	return errors.As(err, &u) || errors.As(err, &c)
 }
 
 // RetryAfter marks err with the time the other side asked us to wait.

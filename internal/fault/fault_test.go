@@ -2,6 +2,7 @@ package fault_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -80,6 +81,36 @@ func TestNoErrorStaysNone(t *testing.T) {
 	}
 	if after, asked := fault.After(nil); fault.IsPermanent(nil) || fault.Status(nil) != 0 || after != 0 || asked {
 		t.Errorf("nil has marks")
+	}
+}
+
+// What stops everything, whatever else is known of the error.
+func TestGoneAndUnsafe(t *testing.T) {
+	t.Parallel()
+	certificate := &tls.CertificateVerificationError{Err: errRemote}
+	for name, test := range map[string]struct {
+		err          error
+		gone, unsafe bool
+	}{
+		"nothing":              {nil, false, false},
+		"no mark":              {errRemote, false, false},
+		"gone":                 {fmt.Errorf("post: %w", fault.Gone(errRemote)), true, false},
+		"status 410":           {fault.RetryAfter(time.Second, &fault.StatusError{Code: 410}), true, false},
+		"status 404":           {&fault.StatusError{Code: 404}, false, false},
+		"unsafe":               {fmt.Errorf("post: %w", fault.Unsafe(errRemote)), false, true},
+		"certificate":          {fmt.Errorf("post: %w", certificate), false, true},
+		"certificate at a URL": {fault.WithoutURL(&url.Error{Op: "Post", URL: "https://x.example.com/s3cret", Err: certificate}), false, true},
+		"both":                 {fault.Gone(fault.Unsafe(errRemote)), true, true},
+	} {
+		if gone, unsafe := fault.IsGone(test.err), fault.IsUnsafe(test.err); gone != test.gone || unsafe != test.unsafe {
+			t.Errorf("%s: gone %v, unsafe %v, want %v, %v", name, gone, unsafe, test.gone, test.unsafe)
+		}
+	}
+	if fault.Gone(nil) != nil || fault.Unsafe(nil) != nil {
+		t.Error("a mark on nothing is an error")
+	}
+	if err := fault.Unsafe(errRemote); err.Error() != errRemote.Error() || !errors.Is(err, errRemote) {
+		t.Errorf("Unsafe = %v, want what it marks", err)
 	}
 }
 
