@@ -150,6 +150,9 @@ func (b *Bus) options() []nats.Option {
 		nats.ReconnectBufSize(-1), // fail at once: the outbox is our buffer
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			b.log.Warn("nats", "error", err)
+			if errors.Is(err, nats.ErrSlowConsumer) {
+				b.announceReconnect() // messages were lost
+			}
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil { // nil: we closed it

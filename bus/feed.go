@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/trackops-notifier/trackops-notifier/events"
@@ -95,19 +96,9 @@ func (f *Feed) position(ctx context.Context) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	noted, known, err := f.notedFloor(ctx)
+	noted, known, err := f.bus.Position(ctx, f.connector)
 	if err != nil {
 		return 0, err
-	}
-	ctx, cancel := deadline(ctx)
-	defer cancel()
-	c, err := f.bus.js.Consumer(ctx, Stream, f.connector)
-	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return 0, fmt.Errorf("look up the consumer: %w", plain(err))
-	}
-	// A consumer that someone else gave this name says nothing about us.
-	if err == nil && c.CachedInfo().Config.Metadata[ownerKey] != "" {
-		noted, known = max(noted, c.CachedInfo().AckFloor.Stream), true
 	}
 	if !known {
 		return info.State.LastSeq, nil
@@ -185,6 +176,7 @@ func stored(d delivery) events.Stored {
 		Subject:  d.Subject(),
 		At:       d.meta.Timestamp,
 		Body:     d.Data(),
+		Behind:   d.meta.NumPending,
 	}
 }
 
@@ -198,7 +190,24 @@ func replayed(d delivery) (events.Stored, error) {
 	if ev.Subject == "" {
 		return events.Stored{}, errors.New("no subject")
 	}
+	ev.For = d.Headers().Get(headerFor)
 	return ev, nil
+}
+
+// Forward gives an event of this connector to another one, to which it comes as a
+// replay with For set. Repeating it within the duplicate window does nothing.
+func (f *Feed) Forward(ctx context.Context, to string, ev events.Stored) error {
+	m := nats.NewMsg(replaySubject(to))
+	m.Data = ev.Body
+	m.Header.Set(headerID, fmt.Sprintf("forward-%s-%d-%d", f.connector, ev.Sequence, ev.Replay))
+	m.Header.Set(headerOriginal, strconv.FormatUint(ev.Sequence, 10))
+	m.Header.Set(headerSubject, ev.Subject)
+	m.Header.Set(headerFor, f.connector)
+	m.Header.Set(headerType, contentType)
+	if _, err := f.bus.request(ctx, m); err != nil {
+		return fmt.Errorf("forward event %d to %s: %w", ev.Sequence, to, err)
+	}
+	return nil
 }
 
 // Read returns the body of the event with this sequence again, or an error that

@@ -94,17 +94,17 @@ func (f *Feed) keepFloor(ctx context.Context, floor uint64) error {
 
 // notedFloor returns the position last written down; known is false if there is
 // none.
-func (f *Feed) notedFloor(ctx context.Context) (floor uint64, known bool, err error) {
-	body, err := f.bus.lastBody(ctx, AttemptsStream, floorSubject(f.connector))
+func (b *Bus) notedFloor(ctx context.Context, connector string) (floor uint64, known bool, err error) {
+	body, err := b.lastBody(ctx, AttemptsStream, floorSubject(connector))
 	if err != nil {
-		return 0, false, fmt.Errorf("ledger of %s: %w", f.connector, err)
+		return 0, false, fmt.Errorf("ledger of %s: %w", connector, err)
 	}
 	if body == nil {
 		return 0, false, nil
 	}
 	floor, err = strconv.ParseUint(string(body), 10, 64)
 	if err != nil {
-		return 0, false, fmt.Errorf("ledger of %s: position: %w", f.connector, err)
+		return 0, false, fmt.Errorf("ledger of %s: position: %w", connector, err)
 	}
 	return floor, true, nil
 }

@@ -167,25 +167,40 @@ func (s *source) pull(ctx context.Context, c jetstream.Consumer) error {
 	round := s.round
 	s.restart = restart
 	s.mu.Unlock()
-	messages, err := c.Messages(s.bus.pullLimit(prefetch))
-	if err != nil {
-		return plain(err)
-	}
-	defer messages.Stop()
-	for {
-		m, err := messages.Next(jetstream.NextContext(ctx))
-		if err != nil {
-			return plain(err)
+	lost := make(chan error, 1)
+	end := func(err error) {
+		select {
+		case lost <- err:
+		default: // it ends already
 		}
+	}
+	// A handler that blocks makes messages wait in the subscription, whose limits
+	// are far above what the server sends ahead. The iterator has room for no more
+	// than that, and drops a message where the server's own notices take its place.
+	consuming, err := c.Consume(func(m jetstream.Msg) {
 		meta, err := m.Metadata()
 		if err != nil {
-			return err
+			end(err)
+			return
 		}
 		select {
 		case s.ready <- delivery{m, meta, round}:
 		case <-ctx.Done():
-			return ctx.Err()
 		}
+	}, s.bus.consumeLimit(prefetch), jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) { end(err) }))
+	if err != nil {
+		return plain(err)
+	}
+	defer func() {
+		restart() // lets a handler that blocks go
+		consuming.Stop()
+		<-consuming.Closed()
+	}()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case err := <-lost:
+		return plain(err)
 	}
 }
 

@@ -147,3 +147,8 @@ func (b *Bus) dropConsumer(stream, name string) {
 func (b *Bus) pullLimit(messages int) jetstream.PullMessagesOpt {
 	return jetstream.PullMaxMessagesWithBytesLimit(messages, int(max(2*b.nc.MaxPayload(), maxPayload)))
 }
+
+// consumeLimit is pullLimit for messages that are handed to a function.
+func (b *Bus) consumeLimit(messages int) jetstream.PullConsumeOpt {
+	return jetstream.PullMaxMessagesWithBytesLimit(messages, int(max(2*b.nc.MaxPayload(), maxPayload)))
+}

@@ -52,6 +52,9 @@ func (d DeadLetter) headers(id string) map[string]string {
 
 // rawEvent returns body as JSON, whatever it is.
 func rawEvent(body []byte) json.RawMessage {
+	if body == nil {
+		return nil
+	}
 	if json.Valid(body) {
 		return body
 	}
@@ -62,14 +65,30 @@ func rawEvent(body []byte) json.RawMessage {
 	return quoted
 }
 
+// body is what is kept of an event outside of the stream: what the connector may
+// be given of it.
+func (w *worker) body(l *load) []byte {
+	if w.cfg.Mask == nil {
+		return l.body
+	}
+	if l.event.ID == "" {
+		return nil // undecodable: nobody knows what is in it
+	}
+	enc, err := l.event.Encode()
+	if err != nil {
+		return nil // it was decoded, so it encodes
+	}
+	return enc.Body
+}
+
 // letter is the dead letter of j, which was given up for j.entry.past.reason.
-func (e *Engine) letter(j job) DeadLetter {
+func (w *worker) letter(j job) DeadLetter {
 	past := j.entry.past
 	d := DeadLetter{
-		Connector: e.cfg.Name,
+		Connector: w.cfg.Name,
 		Reason:    past.reason,
 		Attempts:  make([]Note, 0, len(past.tries)),
-		Event:     rawEvent(j.entry.load.body),
+		Event:     rawEvent(w.body(j.entry.load)),
 		Sequence:  j.entry.sequence,
 	}
 	for _, t := range past.tries {

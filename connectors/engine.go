@@ -41,12 +41,21 @@ type Config struct {
 
 	Retry       []time.Duration // waits between attempts: n are 1 + n attempts; none is one attempt
 	Rate        float64         // attempts a second, never two closer than that; 0 is unlimited
+	Pace        *Pace           // instead of Rate, when it is shared
+	Burst       int             // the most events of one delivery when more wait than the rate lets through; 1
 	Timeout     time.Duration   // of one attempt; 30 s
 	Concurrency int             // attempts at a time, each of another record; 16
 	MaxWaiting  int             // events held at a time; the stream keeps the rest; 50,000
 	Grace       time.Duration   // for attempts in flight when the engine is stopped; 10 s
 
-	Filter   *Filter      // nil wants every event
+	Filter   *Filter   // nil wants every event
+	Mask     *Mask     // nil leaves nothing out
+	Calendar *Calendar // nil tells everything at once
+	Urgent   *Filter   // what the calendar does not hold up; nil is nothing
+	Differ   Differ    // for digests; needed with a Calendar
+	Fallback *Fallback // nil is none
+	Memory   Memory    // of the connector's health; nil forgets it
+
 	Logger   *slog.Logger // nil is silent
 	Observer Observer
 }
@@ -57,8 +66,12 @@ type Observer struct {
 	// Attempt is called after each attempt, with the outcome Delivered or Failed.
 	Attempt func(n Note, took time.Duration)
 
-	// Settled is called once the ledger has the note that settles an event.
+	// Settled is called once the ledger has the note that settles an event. Of
+	// a delivery of several it is called for each of them.
 	Settled func(n Note)
+
+	// Health is called when the connector begins to fail and when it is well again.
+	Health func(h Health)
 }
 
 // An Engine brings the events of a [Feed] to a [Connector], in order per record.
@@ -73,6 +86,8 @@ type Observer struct {
 type Engine struct {
 	cfg   Config
 	retry schedule
+
+	orders chan func(*scheduler)
 
 	mu    sync.Mutex // guards stats
 	stats Stats
@@ -95,8 +110,11 @@ func NewEngine(cfg Config) *Engine {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Pace == nil {
+		cfg.Pace = NewPace(cfg.Rate, false)
+	}
 	cfg.Logger = cfg.Logger.With("connector", cfg.Name)
-	return &Engine{cfg: cfg, retry: schedule(cfg.Retry)}
+	return &Engine{cfg: cfg, retry: schedule(cfg.Retry), orders: make(chan func(*scheduler))}
 }
 
 // Run delivers until ctx ends; then it takes no new events, gives attempts in
@@ -115,7 +133,13 @@ func (e *Engine) Run(ctx context.Context) error {
 	notes, endNotes := context.WithCancel(context.WithoutCancel(ctx))
 	defer endNotes()
 
-	s := newScheduler(e, known)
+	h, err := e.restore(ctx)
+	if err != nil {
+		return nil // ctx ended
+	}
+	k := newKeeper(e)
+	go k.run(notes)
+	s := newScheduler(e, known, h, k)
 	w := &worker{Engine: e, fetches: ctx, attempts: work, notes: notes}
 	for range e.cfg.Concurrency {
 		go w.run(s.jobs, s.results)
@@ -125,6 +149,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	s.run(ctx)
 	s.drain(e.cfg.Grace, endWork, endNotes)
 	intake.Wait()
+	k.close(endNotes)
 	return nil
 }
 

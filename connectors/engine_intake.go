@@ -17,12 +17,15 @@ type arrival struct {
 	id     string // the event's; a made-up one when the body could not be decoded
 	lane   string
 	broken error // the body could not be decoded
+
+	behind uint64 // events of the stream that follow
+	urgent bool   // it is told at once, whatever the calendar says
 }
 
-// arrive decodes ev and asks the filter, once.
+// arrive decodes ev, asks the filters, once, and takes out what is masked.
 func (e *Engine) arrive(ev events.Stored) arrival {
-	a := arrival{entry: entry{
-		sequence: ev.Sequence, replay: ev.Replay, at: ev.At.UnixNano(), subject: ev.Subject,
+	a := arrival{behind: ev.Behind, entry: entry{
+		sequence: ev.Sequence, replay: ev.Replay, at: ev.At.UnixNano(), subject: ev.Subject, lent: ev.For != "",
 		load: &load{body: ev.Body},
 	}}
 	event, err := events.Decode(ev.Body)
@@ -32,10 +35,21 @@ func (e *Engine) arrive(ev events.Stored) arrival {
 		return a
 	}
 	a.id, a.lane = event.ID, laneKey(event)
-	a.entry.load.event = event
-	a.entry.unwanted = e.isAboutMe(event) || e.cfg.Filter != nil && !e.cfg.Filter.Match(event)
+	masked, left := e.cfg.Mask.Apply(event)
+	switch {
+	case e.isAboutMe(event), !a.entry.lent && !e.cfg.Filter.wants(event):
+		a.entry.fate = unwanted
+	case !left:
+		a.entry.fate = omitted
+	default:
+		a.urgent = e.cfg.Urgent != nil && e.cfg.Calendar != nil && e.cfg.Urgent.Match(event)
+	}
+	a.entry.load.event = masked
 	return a
 }
+
+// wants is Match, and true of no filter.
+func (f *Filter) wants(ev events.Event) bool { return f == nil || f.Match(ev) }
 
 // laneKey names a record. No part of it holds a zero byte but the last.
 func laneKey(ev events.Event) string {

@@ -2,10 +2,7 @@ package connectors
 
 import (
 	"context"
-	"math"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
 // A scheduler decides what is done next. One goroutine owns it; what it decides,
@@ -17,52 +14,71 @@ type scheduler struct {
 	lanes   *lanes
 	direct  fifo[job]          // need no turn, nobody is sent anything
 	inHand  map[ident]struct{} // the events of direct
+	acks    int                // of these, those that were settled before the start
+	health  *health
+	keeper  *keeper
+	probing bool // a probe is under way
+	detour  detour
 
 	arrivals chan arrival
 	jobs     chan job
 	results  chan result
-	inFlight int
+	inFlight int   // jobs
+	carried  int   // events of these, diverted ones aside
+	stats    Stats // as of now; others see it when it is published
 
-	limiter  *rate.Limiter // nil is unlimited
-	paused   time.Time     // no attempt before this
-	gate     time.Time     // when the attempt whose turn it is may leave; zero when none is held up
-	timer    *time.Timer
-	subjects map[string]string // one copy of each: there are few
+	pace      *Pace
+	paused    time.Time // no attempt before this
+	gate      time.Time // when the attempt whose turn it is may leave; zero when none is held up
+	timer     *time.Timer
+	subjects  map[string]string // one copy of each: there are few
+	windows   map[Window]*Window
+	digestMax int       // the most events of a digest
+	upToDate  bool      // the stream had no more when the last event came
+	seen      time.Time // when the stream took the last event that came
 }
 
-// A job is what a worker does with one event.
+// A job is what a worker does with one event, or with the riders of one delivery.
 type job struct {
-	task  task
+	task   task
+	entry  entry
+	id     string  // the event's
+	lane   *lane   // nil for what needs no order
+	riders []rider // several events, in order; then entry is the first
+	window *Window // they are its digest; nil: one is told after the other
+	probe  bool
+}
+
+// A rider is one of several events in a delivery.
+type rider struct {
+	lane  *lane
 	entry entry
-	id    string // the event's
-	lane  *lane  // nil for what needs no order
 }
 
 type task int
 
 const (
-	deliver   task = iota // attempt, and note what came of it
-	fetch                 // read the body again
-	giveUp                // bury
-	filterOut             // settle what the filter does not want
-	ack                   // settle what the ledger has already
+	deliver  task = iota // attempt, and note what came of it
+	fetch                // read the body again
+	giveUp               // bury
+	passOver             // settle what is not sent
+	divert               // give it to the fallback
+	ack                  // settle what the ledger has already
 )
 
-func newScheduler(e *Engine, known *memory) *scheduler {
+func newScheduler(e *Engine, known *memory, h *health, k *keeper) *scheduler {
 	n := e.cfg.Concurrency
-	s := &scheduler{
+	return &scheduler{
 		engine: e, known: known, settled: newSettledSet(), lanes: newLanes(),
-		inHand:   map[ident]struct{}{},
+		inHand: map[ident]struct{}{},
+		health: h, keeper: k, pace: e.cfg.Pace,
 		arrivals: make(chan arrival, n),
 		jobs:     make(chan job, n), // never more in flight: neither side waits
 		results:  make(chan result, n),
 		timer:    time.NewTimer(time.Hour),
-		subjects: map[string]string{},
+		subjects: map[string]string{}, windows: map[Window]*Window{},
+		digestMax: maxDigest,
 	}
-	if e.cfg.Rate > 0 {
-		s.limiter = rate.NewLimiter(rate.Limit(e.cfg.Rate), 1)
-	}
-	return s
 }
 
 // run schedules until ctx ends.
@@ -72,6 +88,7 @@ func (s *scheduler) run(ctx context.Context) {
 		now := time.Now()
 		s.lanes.wake(now)
 		s.dispatch(now)
+		s.divert(now)
 		s.publish()
 		var arrivals <-chan arrival
 		if s.hungry() {
@@ -85,6 +102,8 @@ func (s *scheduler) run(ctx context.Context) {
 			s.arrive(a)
 		case r := <-s.results:
 			s.finish(r)
+		case do := <-s.engine.orders:
+			do(s)
 		case <-s.timer.C:
 		}
 	}
@@ -130,6 +149,9 @@ func (s *scheduler) hungry() bool {
 func (s *scheduler) arrive(a arrival) {
 	a.entry.subject = s.intern(a.entry.subject)
 	who := a.entry.ident()
+	if who.replay == 0 {
+		s.upToDate, s.seen = a.behind == 0, time.Unix(0, a.entry.at)
+	}
 	if _, ok := s.inHand[who]; ok {
 		return
 	}
@@ -138,12 +160,16 @@ func (s *scheduler) arrive(a arrival) {
 	switch {
 	case known || s.settled.has(who):
 		j.task = ack
+		s.acks++
 	case a.broken != nil:
 		j.task = giveUp
 		j.entry.past = &progress{reason: clip("undecodable: " + a.broken.Error())}
+		s.stats.Observed++
 	default:
-		a.entry.past = past
-		s.lanes.add(a.lane, a.entry, time.Now())
+		if a.entry.past = past; past != nil {
+			a.entry.diverted = past.diverted
+		}
+		s.line(a, time.Now())
 		return
 	}
 	s.inHand[who] = struct{}{}
@@ -167,79 +193,133 @@ func (s *scheduler) dispatch(now time.Time) {
 		s.start(s.direct.pop())
 	}
 	for s.inFlight < s.engine.cfg.Concurrency {
-		l := s.lanes.front(now)
-		if l == nil {
+		j, ok := s.next(now)
+		if !ok {
 			return
-		}
-		head := l.queue[0]
-		j := job{task: deliver, lane: l}
-		switch {
-		case head.load == nil:
-			j.task = fetch
-		case head.terminal():
-			j.task = giveUp
-		case head.unwanted:
-			j.task = filterOut
-		default:
-			if at := s.opens(now); at.After(now) {
-				s.gate = at
-				return
-			}
-		}
-		j.entry = s.lanes.take()
-		if j.entry.load != nil {
-			j.id = j.entry.load.event.ID
 		}
 		s.start(j)
 	}
 }
 
+// next chooses what is done next: an event or several that are due, the digest of
+// a window, or the probe of a connector that fails.
+func (s *scheduler) next(now time.Time) (job, bool) {
+	sends := s.health.state().Sends()
+	for l := s.lanes.front(now); l != nil; l = s.lanes.front(now) {
+		head := l.queue[0]
+		switch {
+		case head.sendable() && !sends:
+			s.lanes.hold()
+			continue
+		case head.sendable() && s.isCrowded():
+			if s.isOpen(now) {
+				return s.collapse(now), true
+			}
+			return job{}, false
+		case head.load == nil:
+			return s.head(fetch), true
+		case head.terminal():
+			return s.head(giveUp), true
+		case !head.sendable():
+			return s.head(passOver), true
+		case s.isOpen(now):
+			return s.head(deliver), true
+		}
+		return job{}, false
+	}
+	if sends {
+		return s.digest(now)
+	}
+	return s.probe(now)
+}
+
+// head makes the head of the front lane a job.
+func (s *scheduler) head(t task) job {
+	l, e := s.lanes.take()
+	j := job{task: t, lane: l, entry: e}
+	if e.load != nil {
+		j.id = e.load.event.ID
+	}
+	return j
+}
+
 func (s *scheduler) start(j job) {
 	s.inFlight++
+	s.carried += j.events()
 	s.jobs <- j
 }
 
-// opens returns when the next attempt may leave; if that is now, it counts as
-// left. The limiter is asked for now only: a token reserved for later could be
-// used late, and the one after it early.
-func (s *scheduler) opens(now time.Time) time.Time {
-	if s.paused.After(now) {
-		return s.paused
+// events is how many a job carries on their way.
+func (j job) events() int {
+	if j.task == divert {
+		return 0 // it stays in its lane
 	}
-	if s.limiter == nil || s.limiter.AllowN(now, 1) {
-		return now
+	return max(1, len(j.riders))
+}
+
+// isOpen reports whether an attempt may leave now; then it counts as left.
+func (s *scheduler) isOpen(now time.Time) bool {
+	at := s.paused
+	if !at.After(now) {
+		at = s.pace.take(now)
 	}
-	missing := (1 - s.limiter.TokensAt(now)) / float64(s.limiter.Limit())
-	return now.Add(max(1, time.Duration(math.Ceil(missing*float64(time.Second)))))
+	if at.After(now) {
+		s.gate = at
+		return false
+	}
+	return true
 }
 
 // arm sets the timer to when something is due.
 func (s *scheduler) arm(now time.Time) {
 	at := s.gate
-	if len(s.lanes.delayed) > 0 {
-		if due := s.lanes.delayed[0].due; at.IsZero() || due.Before(at) {
-			at = due
+	sooner := func(t time.Time) {
+		if !t.IsZero() && (at.IsZero() || t.Before(at)) {
+			at = t
 		}
 	}
+	if len(s.lanes.delayed) > 0 {
+		sooner(s.lanes.delayed[0].due)
+	}
+	if s.health.state() == Open && !s.probing && s.lanes.waiting > 0 {
+		sooner(s.health.Probe)
+	}
+	sooner(s.detour.next(now, s.health, s.engine.cfg.Fallback))
 	if at.IsZero() {
 		s.timer.Stop()
 		return
 	}
-	s.timer.Reset(at.Sub(now))
+	s.timer.Reset(max(at.Sub(now), time.Millisecond))
 }
 
 // finish takes in what a worker did.
 func (s *scheduler) finish(r result) {
 	s.inFlight--
+	s.carried -= r.job.events()
+	now := time.Now()
+	if r.job.task == deliver {
+		s.pace.done(now)
+	}
+	if r.job.probe {
+		s.probing = false
+	}
+	if r.job.task == divert {
+		s.diverted(r)
+		return
+	}
 	if r.abandoned {
 		return // the engine is being stopped; the event comes again
 	}
-	now := time.Now()
 	s.tally(r, now)
 	if r.pause.After(s.paused) {
 		s.paused = r.pause
 	}
+	if r.attempted {
+		s.learn(r, now)
+	}
 	switch {
+	case r.job.riders != nil:
+		s.disembark(r, now)
 	case r.load != nil:
 		s.lanes.fill(r.job.lane, r.load)
 	case r.outcome == Failed:
@@ -257,32 +337,42 @@ func (s *scheduler) finish(r result) {
 
 // tally counts r.
 func (s *scheduler) tally(r result, now time.Time) {
-	e := s.engine
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if r.outcome == Failed {
-		last := &r.past.tries[len(r.past.tries)-1]
-		if last.err == e.stats.LastError {
-			last.err = e.stats.LastError // one copy of what thousands of records are told
-		}
-	}
 	if r.attempted {
-		e.stats.attempted(r.err, now)
+		s.stats.attempted(r.err, now)
+	}
+	for _, one := range r.riders {
+		s.share(one.past)
+		s.stats.count(one.outcome)
 	}
 	switch {
 	case r.job.task == ack:
-		e.stats.Skipped++
-	case r.outcome != Failed:
-		e.stats.count(r.outcome)
+		s.acks--
+		s.stats.Skipped++
+	case r.riders == nil:
+		s.share(r.past)
+		s.stats.count(r.outcome)
+	}
+}
+
+// share keeps one copy of what thousands of records are told.
+func (s *scheduler) share(p *progress) {
+	if p == nil || len(p.tries) == 0 {
+		return
+	}
+	if last := &p.tries[len(p.tries)-1]; last.err == s.stats.LastError {
+		last.err = s.stats.LastError
 	}
 }
 
 // publish shows how it is now.
 func (s *scheduler) publish() {
+	held := s.lanes.waiting + len(s.inHand)
+	s.stats.InFlight, s.stats.Waiting, s.stats.Pending = s.carried, held-s.carried, held-s.acks
+	s.stats.PausedUntil = s.paused
+	s.stats.Health, s.stats.State = s.health.Health, s.health.state()
 	e := s.engine
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.stats.InFlight = s.inFlight
-	e.stats.Waiting = s.lanes.waiting + len(s.inHand) - s.inFlight
-	e.stats.PausedUntil = s.paused
+	s.stats.StoreError = e.stats.StoreError
+	e.stats = s.stats
 }

@@ -7,12 +7,23 @@ type Stats struct {
 	Waiting  int // events held and not in flight; the stream may keep more
 	InFlight int // events that a worker has
 
-	Delivered uint64 // events
+	// Events that came for the first time, and what became of them. At any time
+	// Observed is the sum of the others and Pending.
+	Observed  uint64
+	Delivered uint64
+	Digested  uint64
+	Muted     uint64
 	Filtered  uint64
 	Dead      uint64
 	Expired   uint64
-	Skipped   uint64 // events that came although the ledger says they are settled
-	Failed    uint64 // attempts
+	Pending   int
+
+	Skipped  uint64 // events that came although the ledger says they are settled
+	Failed   uint64 // attempts
+	Diverted uint64 // events that the fallback was given; they wait all the same
+
+	State  State // how the connector does
+	Health Health
 
 	// Failures counts the attempts that failed since the last delivery, Since is
 	// when the first of them ended and LastError what the last one said, free of
@@ -57,6 +68,10 @@ func (s *Stats) count(o Outcome) {
 	switch o {
 	case Delivered:
 		s.Delivered++
+	case Digested:
+		s.Digested++
+	case Muted:
+		s.Muted++
 	case Filtered:
 		s.Filtered++
 	case Dead:

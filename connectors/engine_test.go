@@ -136,7 +136,8 @@ func TestRetryAfter(t *testing.T) {
 	}{
 		"503 pauses the connector":            {fault.RetryAfter(2*time.Minute, status(503)), 2 * time.Minute, 2 * time.Minute, 2, 0},
 		"429 pauses, and spends no attempt":   {fault.RetryAfter(2*time.Minute, status(429)), 2 * time.Minute, 2 * time.Minute, 1, 0},
-		"500 pauses its record":               {fault.RetryAfter(2*time.Minute, status(500)), 2 * time.Minute, 10 * time.Second, 2, 0},
+		"so does any other answer":            {fault.RetryAfter(2*time.Minute, status(500)), 2 * time.Minute, 2 * time.Minute, 2, 0},
+		"without an answer it is the record":  {fault.RetryAfter(2*time.Minute, errors.New("451")), 2 * time.Minute, 10 * time.Second, 2, 0},
 		"a shorter one than the schedule":     {fault.RetryAfter(time.Second, status(503)), 20 * time.Second, 10 * time.Second, 2, 2 * time.Second},
 		"a day is the most":                   {fault.RetryAfter(240*time.Hour, status(503)), 24 * time.Hour, 24 * time.Hour, 2, 0},
 		"429 without it follows the schedule": {status(429), 20 * time.Second, 10 * time.Second, 1, 2 * time.Second},
@@ -352,7 +353,7 @@ func TestReplayOutlivesTheEventInTheStream(t *testing.T) {
 		w.settled[ident{sequence: 1}] = Dead
 		w.aged[1] = true
 		l := w.newLife(nil)
-		start(t, l, func(c *Config) { c.Feed, c.Retry = &keeper{l}, []time.Duration{time.Hour} })
+		start(t, l, func(c *Config) { c.Feed, c.Retry = &replayKeeper{l}, []time.Duration{time.Hour} })
 		l.replay(1, 7)
 		pass(2 * time.Hour)
 		if w.settled[ident{1, 7}] != Delivered {
@@ -361,10 +362,10 @@ func TestReplayOutlivesTheEventInTheStream(t *testing.T) {
 	})
 }
 
-// A keeper keeps the bodies of replays.
-type keeper struct{ *life }
+// A replayKeeper keeps the bodies of replays.
+type replayKeeper struct{ *life }
 
-func (k *keeper) ReadReplay(_ context.Context, replay uint64) ([]byte, error) {
+func (k *replayKeeper) ReadReplay(_ context.Context, replay uint64) ([]byte, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, ev := range k.replays {

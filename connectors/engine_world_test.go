@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -33,6 +35,9 @@ type world struct {
 	now     map[uint64]bool // in flight
 	peak    int             // most in flight at a time
 	strict  bool            // every attempt is checked against the ledger
+	memory  map[string]string
+	health  []Health  // as it was told
+	turned  time.Time // when the state of the connector last changed: what waited may be early
 }
 
 // An ask is an attempt as the receiver saw it.
@@ -40,6 +45,7 @@ type ask struct {
 	sequence uint64
 	replay   bool
 	attempt  int
+	several  int // events of the delivery
 	at       time.Time
 	accepted bool
 }
@@ -54,7 +60,7 @@ type answer struct {
 func newWorld() *world {
 	return &world{
 		aged: map[uint64]bool{}, settled: map[ident]Outcome{}, graves: map[string]DeadLetter{},
-		calls: map[uint64]int{}, now: map[uint64]bool{}, strict: true,
+		calls: map[uint64]int{}, now: map[uint64]bool{}, strict: true, memory: map[string]string{},
 		reply: func(int, Delivery, uint64) answer { return answer{} },
 	}
 }
@@ -75,6 +81,25 @@ func (w *world) publish(record string, fields string) uint64 {
 		panic(err)
 	}
 	w.stream = append(w.stream, events.Stored{Sequence: sequence, Subject: enc.Subject, At: time.Now(), Body: enc.Body})
+	return sequence
+}
+
+// change adds an update of a record from one state to another.
+func (w *world) change(record, from, to string) uint64 {
+	sequence := w.publish(record, to)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	stored := &w.stream[sequence-1]
+	ev, err := events.Decode(stored.Body)
+	if err != nil {
+		panic(err)
+	}
+	ev.Data.Changes = []events.Change{{From: json.RawMessage("{" + from + "}"), To: json.RawMessage("{" + to + "}")}}
+	enc, err := ev.Encode()
+	if err != nil {
+		panic(err)
+	}
+	stored.Body = enc.Body
 	return sequence
 }
 
@@ -215,6 +240,11 @@ func (l *life) Next(ctx context.Context) (events.Stored, error) {
 		if len(l.queue) > 0 {
 			ev := l.queue[0]
 			l.queue = l.queue[1:]
+			for _, later := range l.queue {
+				if later.Replay == 0 {
+					ev.Behind++
+				}
+			}
 			l.mu.Unlock()
 			return ev, nil
 		}
@@ -243,16 +273,51 @@ func (l *life) Note(_ context.Context, raw []byte) error {
 		return err
 	}
 	return l.do("note", func() error {
-		id := ident{n.Sequence, n.Replay}
-		if was, ok := l.settled[id]; ok {
-			l.breach("%d was settled as %s and then noted as %s", n.Sequence, was, n.Outcome)
+		for _, one := range n.each() {
+			id := ident{one.Sequence, one.Replay}
+			if was, ok := l.settled[id]; ok {
+				l.breach("%d was settled as %s and then noted as %s", one.Sequence, was, one.Outcome)
+			}
+			if one.Outcome.settles() {
+				l.settled[id] = one.Outcome
+			}
+			l.notes = append(l.notes, one)
 		}
-		if n.Outcome != Failed {
-			l.settled[id] = n.Outcome
-		}
-		l.notes = append(l.notes, n)
 		return nil
 	})
+}
+
+// each returns the note as one for each event.
+func (n Note) each() []Note {
+	if len(n.Events) == 0 {
+		return []Note{n}
+	}
+	var all []Note
+	for _, m := range n.Events {
+		all = append(all, n.single(m))
+	}
+	return all
+}
+
+func (l *life) Remember(_ context.Context, key, value string) error {
+	return l.do("remember", func() error {
+		l.memory[key] = value
+		return nil
+	})
+}
+
+func (l *life) Recall(_ context.Context, key string) (string, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.memory[key], nil
+}
+
+// turn hears how the connector does.
+func (l *life) turn(h Health) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.health = append(l.health, h)
+	l.turned = time.Now()
 }
 
 func (l *life) Settle(_ context.Context, ev events.Stored) error {
@@ -300,16 +365,40 @@ func (l *life) history(_ context.Context, fn func([]byte) error) error {
 	return nil
 }
 
+// sequences are those of the events that d stands for.
+func (w *world) sequences(d Delivery) []uint64 {
+	if d.Digest == nil {
+		var all []uint64
+		for _, ev := range d.Events {
+			all = append(all, ev.Data.Revision)
+		}
+		return all
+	}
+	var all []uint64
+	for _, id := range d.Digest.IDs {
+		sequence, err := strconv.ParseUint(strings.Split(id, "_")[3], 10, 64)
+		if err != nil {
+			panic(err)
+		}
+		all = append(all, sequence)
+	}
+	return all
+}
+
 // Deliver is the receiver.
 func (l *life) Deliver(ctx context.Context, d Delivery) error {
-	sequence := d.Events[0].Data.Revision
-	a, err := l.attempt(d, sequence)
+	l.mu.Lock()
+	sequences := l.sequences(d)
+	l.mu.Unlock()
+	a, err := l.attempt(d, sequences)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		l.mu.Lock()
-		delete(l.now, sequence)
+		for _, sequence := range sequences {
+			delete(l.now, sequence)
+		}
 		l.mu.Unlock()
 	}()
 	if a.after > 0 {
@@ -330,10 +419,12 @@ func (l *life) Deliver(ctx context.Context, d Delivery) error {
 		return a.err
 	}
 	return l.do("accept", func() error {
-		for i := range slices.Backward(l.asked) {
-			if l.asked[i].sequence == sequence {
-				l.asked[i].accepted = true
-				break
+		for _, sequence := range sequences {
+			for i := range slices.Backward(l.asked) {
+				if l.asked[i].sequence == sequence {
+					l.asked[i].accepted = true
+					break
+				}
 			}
 		}
 		return nil
@@ -342,18 +433,25 @@ func (l *life) Deliver(ctx context.Context, d Delivery) error {
 
 // attempt checks an attempt against the ledger: nothing settled, nothing before
 // its time, nothing in front of an older event of the record.
-func (l *life) attempt(d Delivery, sequence uint64) (a answer, err error) {
+func (l *life) attempt(d Delivery, sequences []uint64) (a answer, err error) {
 	return a, l.do("attempt", func() error {
 		now := time.Now()
-		id := l.current(sequence)
-		if l.strict {
-			l.check(d, id, now)
+		ids := make([]ident, len(sequences))
+		for i, sequence := range sequences {
+			ids[i] = l.current(sequence)
 		}
-		l.now[sequence] = true
+		if l.strict {
+			l.check(d, ids, now)
+		}
+		for i, id := range ids {
+			l.now[id.sequence] = true
+			l.calls[id.sequence]++
+			l.asked = append(l.asked, ask{sequence: id.sequence, replay: id.replay != 0, attempt: d.Attempt, several: len(ids), at: now})
+			if i == 0 {
+				a = l.reply(l.calls[id.sequence], d, id.sequence)
+			}
+		}
 		l.peak = max(l.peak, len(l.now))
-		l.calls[sequence]++
-		l.asked = append(l.asked, ask{sequence: sequence, replay: id.replay != 0, attempt: d.Attempt, at: now})
-		a = l.reply(l.calls[sequence], d, sequence)
 		return nil
 	})
 }
@@ -375,29 +473,43 @@ func (l *life) current(sequence uint64) ident {
 	return id
 }
 
-func (l *life) check(d Delivery, id ident, now time.Time) {
-	want := 1
-	for _, n := range l.notesOf(id) {
-		if n.Next.After(now) {
-			l.breach("%d was sent %s too early", id.sequence, n.Next.Sub(now))
+func (l *life) check(d Delivery, ids []ident, now time.Time) {
+	most := 0
+	for i, id := range ids {
+		want := 1
+		for _, n := range l.notesOf(id) {
+			if n.Next.After(now) && n.At.After(l.turned) {
+				l.breach("%d was sent %s too early", id.sequence, n.Next.Sub(now))
+			}
+			if n.Outcome == Failed && n.Status != http.StatusTooManyRequests && !n.Probe {
+				want++
+			}
 		}
-		if n.Status != http.StatusTooManyRequests {
-			want++
+		most = max(most, want)
+		if l.now[id.sequence] {
+			l.breach("%d was sent while it was in flight", id.sequence)
+		}
+		for other := range l.now {
+			if l.record(other) == l.record(id.sequence) {
+				l.breach("%d was sent while %d of the same record was in flight", id.sequence, other)
+			}
+		}
+		l.checkOlder(id, ids)
+		if i > 0 && ids[i-1].sequence > id.sequence {
+			l.breach("%d comes after %d in one delivery", id.sequence, ids[i-1].sequence)
 		}
 	}
-	if d.Attempt != want {
-		l.breach("attempt %d of %d is numbered %d", want, id.sequence, d.Attempt)
+	if d.Attempt != most {
+		l.breach("attempt %d of %v is numbered %d", most, ids, d.Attempt)
 	}
-	if l.now[id.sequence] {
-		l.breach("%d was sent while it was in flight", id.sequence)
-	}
-	for other := range l.now {
-		if l.record(other) == l.record(id.sequence) {
-			l.breach("%d was sent while %d of the same record was in flight", id.sequence, other)
-		}
-	}
+}
+
+// checkOlder checks that what came before in the record is settled, or on its way
+// in the same delivery.
+func (l *life) checkOlder(id ident, together []ident) {
 	for older := uint64(1); older < id.sequence && id.replay == 0; older++ {
-		if _, ok := l.settled[ident{sequence: older}]; !ok && l.record(older) == l.record(id.sequence) && !l.aged[older] {
+		_, settled := l.settled[ident{sequence: older}]
+		if !settled && l.record(older) == l.record(id.sequence) && !l.aged[older] && !slices.Contains(together, ident{sequence: older}) {
 			l.breach("%d was sent before %d of the same record was settled", id.sequence, older)
 		}
 	}
@@ -405,5 +517,22 @@ func (l *life) check(d Delivery, id ident, now time.Time) {
 
 // config is an engine's on the life l.
 func (l *life) config() Config {
-	return Config{Name: "hook", Connector: l, Feed: l, Ledger: l, Graveyard: l, History: l.history}
+	return Config{Name: "hook", Connector: l, Feed: l, Ledger: l, Graveyard: l, History: l.history, Memory: l,
+		Observer: Observer{Health: l.turn}, Differ: wholeRecords}
+}
+
+// wholeRecords is a Differ that knows records only as a whole.
+var wholeRecords = Differ{
+	Apply: func(doc []byte, changes []events.Change) ([]byte, error) {
+		for _, c := range changes {
+			doc = c.To
+		}
+		return doc, nil
+	},
+	Changes: func(from, to []byte) ([]events.Change, error) {
+		if string(from) == string(to) {
+			return nil, nil
+		}
+		return []events.Change{{From: from, To: to}}, nil
+	},
 }

@@ -17,8 +17,23 @@ type entry struct {
 	subject          string
 	load             *load     // nil: to be read again when its turn comes
 	past             *progress // nil before the first attempt
-	unwanted         bool      // by the filter
+	release          int64     // Unix nanoseconds: not told before
+	window           *Window   // of its digest; nil: it is told by itself
+	fate             fate
+	solo             bool // it spoiled a delivery of several
+	diverted         bool // the fallback was given it
+	lent             bool // it is of another connector that fails: it is not passed on
 }
+
+// A fate says that an entry is not sent, and what becomes of it instead.
+type fate byte
+
+const (
+	wanted   fate = iota
+	unwanted      // by the filter
+	omitted       // nothing of the change is left by the mask
+	void          // the fallback told it, and a later one tells more
+)
 
 func (e entry) ident() ident { return ident{e.sequence, e.replay} }
 
@@ -34,10 +49,23 @@ func (e entry) stored() events.Stored {
 // terminal says that the entry gets no further attempt.
 func (e entry) terminal() bool { return e.past != nil && e.past.reason != "" }
 
-// dueBy says that the entry need not wait any longer.
-func (e entry) dueBy(now time.Time) bool {
-	return e.past == nil || e.terminal() || !e.past.next.After(now)
+// sendable says that the entry is to be attempted.
+func (e entry) sendable() bool { return e.fate == wanted && !e.terminal() }
+
+// due is when the entry need not wait any longer.
+func (e entry) due() time.Time {
+	if !e.sendable() {
+		return time.Time{}
+	}
+	at := time.Unix(0, e.release)
+	if e.past != nil && e.past.next.After(at) {
+		return e.past.next
+	}
+	return at
 }
+
+// dueBy says that the entry need not wait any longer at the time now.
+func (e entry) dueBy(now time.Time) bool { return !e.due().After(now) }
 
 // compare orders entries as they are sent: by sequence, a replay after the original.
 func (e entry) compare(o entry) int {
@@ -68,9 +96,11 @@ type lane struct {
 type laneState int
 
 const (
-	ready   laneState = iota // its head may be attempted
-	delayed                  // its head waits for the next attempt
-	busy                     // a worker has its head
+	ready    laneState = iota // its head may be attempted
+	delayed                   // its head waits for the next attempt, or for its window to end
+	gathered                  // its head waits for the others of its window
+	held                      // its head waits until the connector is well
+	busy                      // a worker has its head
 )
 
 // maxLoadBytes bounds what is kept of waiting events to save a second reading.
@@ -82,11 +112,15 @@ type lanes struct {
 	ready   fifo[*lane]
 	loaded  fifo[*lane] // ready as well, and read again: these go first
 	delayed laneHeap
-	waiting int // entries in all lanes
-	bytes   int // of loads
+	held    fifo[*lane]
+	groups  map[*Window]*fifo[*lane] // gathered; none is empty
+	waiting int                      // entries in all lanes
+	bytes   int                      // of loads
 }
 
-func newLanes() *lanes { return &lanes{byKey: map[string]*lane{}} }
+func newLanes() *lanes {
+	return &lanes{byKey: map[string]*lane{}, groups: map[*Window]*fifo[*lane]{}}
+}
 
 // add puts e in its place in the lane of key, and reports false if it is there
 // already. The event that a worker has stays in front of it; one that waits for
@@ -96,6 +130,9 @@ func (ls *lanes) add(key string, e entry, now time.Time) bool {
 	if l == nil {
 		l = &lane{key: key, state: busy}
 		ls.byKey[key] = l
+		if !e.dueBy(now) {
+			e.load = nil
+		}
 		ls.insert(l, 0, e)
 		ls.release(l, now)
 		return true
@@ -111,7 +148,7 @@ func (ls *lanes) add(key string, e entry, now time.Time) bool {
 	if found {
 		return false
 	}
-	if l.state == delayed {
+	if l.state == delayed || l.state == held {
 		e.load = nil // it may be long: see postpone
 	}
 	ls.insert(l, from+at, e)
@@ -135,23 +172,89 @@ func (ls *lanes) insert(l *lane, at int, e entry) {
 	}
 }
 
-// release makes l ready, or delayed until its head is due.
+// release gives l, which is in no queue, its place: ready, gathered with the
+// others of its head's window, or delayed until its head is due.
 func (ls *lanes) release(l *lane, now time.Time) {
-	if head := l.queue[0]; !head.dueBy(now) {
-		l.state, l.due = delayed, head.past.next
+	head := l.queue[0]
+	switch {
+	case !head.dueBy(now):
+		l.state, l.due = delayed, head.due()
 		heap.Push(&ls.delayed, l)
-		return
-	}
-	l.state = ready
-	ls.ready.push(l)
-}
-
-// wake makes ready what is due.
-func (ls *lanes) wake(now time.Time) {
-	for len(ls.delayed) > 0 && !ls.delayed[0].due.After(now) {
-		l := heap.Pop(&ls.delayed).(*lane)
+	case head.window != nil && head.sendable() && !head.solo:
+		l.state = gathered
+		if ls.groups[head.window] == nil {
+			ls.groups[head.window] = &fifo[*lane]{}
+		}
+		ls.groups[head.window].push(l)
+	default:
 		l.state = ready
 		ls.ready.push(l)
+	}
+}
+
+// wake gives a place to what is due.
+func (ls *lanes) wake(now time.Time) {
+	for len(ls.delayed) > 0 && !ls.delayed[0].due.After(now) {
+		ls.release(heap.Pop(&ls.delayed).(*lane), now)
+	}
+}
+
+// hold puts the front lane aside; there must be one.
+func (ls *lanes) hold() {
+	l := ls.popFront()
+	for i := range l.queue {
+		ls.unload(l, i)
+	}
+	l.state = held
+	ls.held.push(l)
+}
+
+// unhold lets go what was held.
+func (ls *lanes) unhold(now time.Time) {
+	for ls.held.len() > 0 {
+		ls.release(ls.held.pop(), now)
+	}
+}
+
+// hasten makes due what waits for its next attempt because the connector failed.
+// What was refused for its own sake keeps its schedule.
+func (ls *lanes) hasten(now time.Time) {
+	waiting := ls.delayed
+	ls.delayed = nil
+	for _, l := range waiting {
+		head := &l.queue[0]
+		if p := head.past; p != nil && len(p.tries) > 0 && !isAlive(p.tries[len(p.tries)-1].status) && p.next.After(now) {
+			p.next = now
+		}
+		ls.release(l, now)
+	}
+}
+
+// hurry makes an urgent event, and what waits in front of it in its lane for a
+// window to end, a window of its own that ends now.
+func (ls *lanes) hurry(key string, urgent entry, now time.Time) {
+	l := ls.byKey[key]
+	if l == nil {
+		return
+	}
+	n := slices.IndexFunc(l.queue, func(e entry) bool { return e.ident() == urgent.ident() }) + 1
+	from := 0
+	if l.state == busy {
+		from = 1
+	}
+	for from < n && l.queue[from].window == nil {
+		from++
+	}
+	if from >= n {
+		return // nothing waits in front of it
+	}
+	w := &Window{From: time.Unix(0, l.queue[from].at).UTC(), To: time.Unix(0, urgent.at).UTC()}
+	for i := from; i < n; i++ {
+		l.queue[i].window, l.queue[i].release = w, 0
+	}
+	if l.state == delayed {
+		heap.Remove(&ls.delayed, l.index)
+		ls.release(l, now)
 	}
 }
 
@@ -172,15 +275,20 @@ func (ls *lanes) front(now time.Time) *lane {
 	}
 }
 
-// take gives the head of the front lane to a worker; there must be one.
-func (ls *lanes) take() entry {
+// popFront takes the front lane out of its queue; there must be one.
+func (ls *lanes) popFront() *lane {
 	queue := &ls.loaded
 	if queue.len() == 0 {
 		queue = &ls.ready
 	}
-	l := queue.pop()
+	return queue.pop()
+}
+
+// take gives the head of the front lane to a worker; there must be one.
+func (ls *lanes) take() (*lane, entry) {
+	l := ls.popFront()
 	l.state = busy
-	return l.queue[0]
+	return l, l.queue[0]
 }
 
 // fill gives the head of l, which a worker read again, its content, and makes l
@@ -197,28 +305,43 @@ func (ls *lanes) fill(l *lane, content *load) {
 // postpone takes back the head of l after a failed attempt. Nothing of l is
 // kept in memory while it waits.
 func (ls *lanes) postpone(l *lane, past *progress, now time.Time) {
+	l.queue[0].past = past
+	ls.giveBack(l, now)
+}
+
+// giveBack takes l back from a worker, with all its entries.
+func (ls *lanes) giveBack(l *lane, now time.Time) {
 	for i := range l.queue {
 		if l.loads == 0 {
 			break
 		}
 		ls.unload(l, i)
 	}
-	l.queue[0].past = past
 	ls.order(l)
 	ls.release(l, now)
 }
 
 // settle removes the head of l and lets the next one go.
 func (ls *lanes) settle(l *lane, now time.Time) {
-	ls.unload(l, 0)
-	l.queue[0] = entry{}
-	l.queue = l.queue[1:]
+	ls.remove(l, 0)
+	if len(l.queue) > 0 {
+		ls.release(l, now)
+	}
+}
+
+// remove takes an entry out of l, and l out of the world if it was the last.
+func (ls *lanes) remove(l *lane, i int) {
+	ls.unload(l, i)
+	if i == 0 {
+		l.queue[0] = entry{}
+		l.queue = l.queue[1:]
+	} else {
+		l.queue = slices.Delete(l.queue, i, i+1)
+	}
 	ls.waiting--
 	if len(l.queue) == 0 {
 		delete(ls.byKey, l.key)
-		return
 	}
-	ls.release(l, now)
 }
 
 // order puts the head of l, which a worker gives back, behind what came in

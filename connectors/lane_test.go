@@ -56,7 +56,7 @@ func TestLanesKeepTheirOrder(t *testing.T) {
 					continue
 				}
 				l := ls.front(now)
-				e := ls.take()
+				_, e := ls.take()
 				for id := range waits[l.key] {
 					if id.sequence < e.sequence {
 						t.Fatalf("took %d of %s in front of %d", e.sequence, l.key, id.sequence)

@@ -34,15 +34,21 @@ type History func(ctx context.Context, fn func(note []byte) error) error
 // An Outcome is what became of an attempt or of an event.
 type Outcome string
 
-// Failed is the outcome of an attempt that may be followed by another. The
-// others settle the event.
+// Failed is the outcome of an attempt that may be followed by another. It and
+// Diverted leave the event waiting; the others settle it.
 const (
 	Delivered Outcome = "delivered" // the other side accepted it
+	Digested  Outcome = "digested"  // the other side accepted a digest that it is part of
+	Muted     Outcome = "muted"     // what came after it made it void: it is not told
 	Failed    Outcome = "failed"
+	Diverted  Outcome = "diverted" // the fallback was given it; it still waits
 	Dead      Outcome = "dead"     // it lies among the dead letters
-	Filtered  Outcome = "filtered" // the connector's filter does not want it
+	Filtered  Outcome = "filtered" // the connector does not want it
 	Expired   Outcome = "expired"  // it left the stream before it could be sent
 )
+
+// settles reports whether nothing follows for the event.
+func (o Outcome) settles() bool { return o != Failed && o != Diverted }
 
 // A Note is one line of the ledger: a failed attempt, or what settled an event.
 type Note struct {
@@ -55,8 +61,33 @@ type Note struct {
 	Outcome    Outcome   `json:"outcome"`
 	Status     int       `json:"status,omitempty"` // HTTP, when there was an answer
 	Error      string    `json:"error,omitempty"`  // at most 300 characters, one line
+	Answer     string    `json:"answer,omitempty"` // what the other side said, the same
 	Next       time.Time `json:"next,omitzero"`    // of a failed attempt; absent when it was the last
-	Reason     string    `json:"reason,omitempty"` // why there is no further attempt
+	Reason     string    `json:"reason,omitempty"` // why there is no further attempt, or why it was left out
+	Probe      bool      `json:"probe,omitempty"`  // it spent no attempt of the schedule: the connector fails, not the event
+	To         string    `json:"to,omitempty"`     // the fallback that was given a diverted event
+
+	// Events are those that one delivery carried, if there were several. Then
+	// EventID is the delivery's, and the other fields hold for all of them.
+	Events []Member `json:"events,omitempty"`
+}
+
+// A Member is one event of a delivery that carried several.
+type Member struct {
+	EventID  string    `json:"event_id"`
+	Sequence uint64    `json:"sequence"`
+	Replay   uint64    `json:"replay,omitempty"`
+	Attempt  int       `json:"attempt,omitempty"`
+	Outcome  Outcome   `json:"outcome"`
+	Next     time.Time `json:"next,omitzero"`
+	Reason   string    `json:"reason,omitempty"`
+}
+
+// single is the note as if m had been delivered by itself.
+func (n Note) single(m Member) Note {
+	n.EventID, n.Sequence, n.Replay, n.Attempt = m.EventID, m.Sequence, m.Replay, m.Attempt
+	n.Outcome, n.Next, n.Reason, n.Events = m.Outcome, m.Next, m.Reason, nil
+	return n
 }
 
 // note writes the try as a line of the ledger.
@@ -64,7 +95,7 @@ func (t try) note(id string, e entry) Note {
 	n := Note{
 		EventID: id, Sequence: e.sequence, Replay: e.replay, Attempt: t.attempt,
 		At: time.Unix(0, t.at).UTC(), DurationMS: t.took.Milliseconds(),
-		Outcome: Failed, Status: t.status, Error: t.err,
+		Outcome: Failed, Status: t.status, Error: t.err, Answer: t.answer, Probe: t.probe,
 	}
 	if t.next != 0 {
 		n.Next = time.Unix(0, t.next).UTC()
@@ -76,7 +107,7 @@ func (t try) note(id string, e entry) Note {
 func (n Note) try() try {
 	t := try{
 		at: n.At.UnixNano(), took: time.Duration(n.DurationMS) * time.Millisecond,
-		attempt: n.Attempt, status: n.Status, err: n.Error,
+		attempt: n.Attempt, status: n.Status, err: n.Error, answer: n.Answer, probe: n.Probe,
 	}
 	if !n.Next.IsZero() {
 		t.next = n.Next.UnixNano()
@@ -139,31 +170,54 @@ func (m *memory) learn(raw []byte) error {
 	if err := json.Unmarshal(raw, &n); err != nil {
 		return fmt.Errorf("decode note: %w", err)
 	}
+	if len(n.Events) == 0 {
+		m.take(n)
+	}
+	for _, one := range n.Events {
+		m.take(n.single(one))
+	}
+	return nil
+}
+
+// take takes in the note of one event.
+func (m *memory) take(n Note) {
 	d := digestOf(n.EventID, n.Replay)
-	if n.Outcome != Failed {
+	if n.Outcome.settles() {
 		m.settled[d] = n.Sequence
 		if n.Replay != 0 {
 			m.settled[d] = math.MaxUint64 // replays come in no order: never pruned
 		}
 		delete(m.failed, d)
-		return nil
+		return
 	}
 	p := m.failed[d]
 	if p == nil {
-		p = &progress{id: n.EventID, first: n.At}
+		p = &progress{id: n.EventID}
 		m.failed[d] = p
 	}
+	if n.Outcome == Diverted {
+		p.diverted = true
+		return
+	}
+	if p.first.IsZero() {
+		p.first = n.At
+	}
 	p.remember(n.try())
-	p.next, p.reason, p.spent = n.Next, n.Reason, n.Attempt
-	if n.Status == statusThrottled {
+	p.reason, p.spent = n.Reason, n.Attempt
+	if !n.Next.IsZero() {
+		p.next = n.Next
+	}
+	switch {
+	case n.Status == statusThrottled:
 		p.spent, p.throttled = n.Attempt-1, p.throttled+1
-	} else {
+	case n.Probe:
+		p.spent = n.Attempt - 1
+	default:
 		p.throttled = 0
 	}
-	if n.Next.IsZero() && p.reason == "" {
+	if n.Next.IsZero() && p.reason == "" && !n.Probe {
 		p.reason = "schedule exhausted"
 	}
-	return nil
 }
 
 // recall says whether the event was settled, and otherwise what is known of its

@@ -35,6 +35,7 @@ type progress struct {
 	spent     int       // attempts that counted against the schedule
 	throttled int       // answers of 429 since the last other one
 	reason    string    // not empty: no further attempt, it belongs to the dead letters
+	diverted  bool      // the fallback was given the event
 }
 
 // A try is one failed attempt in few bytes: there may be tens of thousands of
@@ -45,6 +46,8 @@ type try struct {
 	attempt  int
 	status   int
 	err      string
+	answer   string
+	probe    bool
 }
 
 // remember adds t. Of too many, the oldest answer of 429 goes first.
@@ -75,31 +78,35 @@ type verdict struct {
 }
 
 // judge decides what follows from err, the outcome at the time now of an attempt
-// at an event with the given progress; p.first is set.
+// at an event with the given progress; p.first is set. Waits are of the schedule
+// times stretch, which is 1 or a little more.
 //
 // A 429 spends no attempt, for it says nothing about the event, but ends seven
-// days after the first attempt. A wait that the receiver asked for is kept whole
-// up to a day, and with 429 and 503, which speak for the receiver and not for
-// the event, it holds for the whole connector.
-func (s schedule) judge(p *progress, err error, now time.Time) verdict {
+// days after the first attempt. Neither do a probe of a connector that is known
+// to fail, nor what says that the other side is closed or unsafe: the event waits
+// until that changes. A wait that the receiver asked for is kept whole up to a
+// day, and for the whole connector.
+func (s schedule) judge(p *progress, err error, probe bool, now time.Time, stretch float64) verdict {
 	after, asked := fault.After(err)
 	after = min(max(after, 0), maxAfter)
 	status := fault.Status(err)
 	v := verdict{spent: p.spent + 1}
-	if status == statusThrottled || status == http.StatusServiceUnavailable {
+	if asked && status != 0 {
 		v.pause = after
 	}
 	switch {
 	case fault.IsPermanent(err):
 		v.reason = "permanent"
+	case fault.IsGone(err), fault.IsUnsafe(err), probe && status != statusThrottled:
+		v.spent, v.wait = p.spent, after
 	case status == statusThrottled:
 		v.spent = p.spent
 		step := p.spent
 		if !asked {
 			step += p.throttled // nobody said when: each time a little later
 		}
-		if v.wait = max(s.at(step), after); v.wait == 0 {
-			v.wait = fault.Jitter(throttleWait)
+		if v.wait = max(s.at(step, stretch), after); v.wait == 0 {
+			v.wait = time.Duration(float64(throttleWait) * stretch)
 		}
 		if now.Add(v.wait).Sub(p.first) > maxThrottle {
 			v.reason = "throttled for seven days"
@@ -107,15 +114,29 @@ func (s schedule) judge(p *progress, err error, now time.Time) verdict {
 	case v.spent > len(s):
 		v.reason = "schedule exhausted"
 	default:
-		v.wait = max(s.at(p.spent), after)
+		v.wait = max(s.at(p.spent, stretch), after)
 	}
 	return v
 }
 
-// at returns the wait of a step, with jitter upwards; the last one goes on.
-func (s schedule) at(step int) time.Duration {
+// at returns the wait of a step; the last one goes on.
+func (s schedule) at(step int, stretch float64) time.Duration {
 	if len(s) == 0 {
 		return 0
 	}
-	return fault.Jitter(s[min(step, len(s)-1)])
+	return time.Duration(float64(s[min(step, len(s)-1)]) * stretch)
+}
+
+// stretch draws the jitter of one failure: upwards only.
+func stretch() float64 {
+	return float64(fault.Jitter(time.Second)) / float64(time.Second)
+}
+
+// left is how long the schedule still goes on after the given number of attempts.
+func (s schedule) left(spent int) time.Duration {
+	var sum time.Duration
+	for _, wait := range s[min(spent, len(s)):] {
+		sum += wait
+	}
+	return sum
 }

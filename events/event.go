@@ -148,5 +148,7 @@ type Stored struct {
 	Subject  string    // trackops.<account>.<collection>.<action>
 	At       time.Time // when the stream took it
 	Body     []byte
-	Replay   uint64 // not 0: an operator asked for it again; the number of that request
+	Replay   uint64 // not 0: it was asked for again; the number of that request
+	For      string // of a replay: the connector that fails and that this one stands in for; "": an operator asked
+	Behind   uint64 // how many more events the stream had for the connector when it handed this one over
 }

@@ -1,0 +1,292 @@
+package connectors
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/trackops-notifier/trackops-notifier/events"
+	"github.com/trackops-notifier/trackops-notifier/internal/fault"
+)
+
+func calendar(t *testing.T, digest, quiet string) *Calendar {
+	t.Helper()
+	c, err := NewCalendar(digest, quiet, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// deliveries are what the receiver accepted, each as its events' sequences.
+func (w *world) deliveries() (all [][]uint64, at []time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := 0; i < len(w.asked); {
+		var one []uint64
+		a := w.asked[i]
+		for range a.several {
+			one = append(one, w.asked[i].sequence)
+			i++
+		}
+		if a.accepted {
+			all, at = append(all, one), append(at, a.at)
+		}
+	}
+	return all, at
+}
+
+func TestDigestTellsAWindowAtItsEnd(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		l := w.newLife(nil)
+		e, _ := start(t, l, func(c *Config) { c.Calendar = calendar(t, "15m", "") })
+		for i := range 20 {
+			pass(time.Minute)
+			l.feed(w.publish(fmt.Sprint(i%3), fmt.Sprintf(`"n":%d`, i)))
+		}
+		pass(30 * time.Minute)
+		all, at := w.deliveries()
+		if len(all) != 2 || len(all[0]) != 14 || len(all[1]) != 6 {
+			t.Fatalf("delivered %v, want two digests, of 14 and 6", all)
+		}
+		for i, end := range []int{15, 30} {
+			if late := at[i].Sub(epoch.Add(time.Duration(end) * time.Minute)); late < 0 || late > 3*time.Second {
+				t.Errorf("digest %d was sent %s after its window", i, late)
+			}
+		}
+		if s := e.Stats(); s.Digested != 20 || s.Observed != 20 || s.Pending != 0 {
+			t.Errorf("Stats = %+v", s)
+		}
+	})
+}
+
+// epoch is when virtual time begins.
+var epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// What cancels out is not told, and settled all the same.
+func TestDigestLeavesOutWhatCancelsOut(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		w.publish("1", `"n":1`)
+		first, again := w.change("2", `"n":1`, `"n":2`), w.change("2", `"n":2`, `"n":1`)
+		var told []events.Event
+		w.reply = func(_ int, d Delivery, _ uint64) answer {
+			told = d.Events
+			return answer{}
+		}
+		e, _ := start(t, w.newLife(nil), func(c *Config) { c.Calendar = calendar(t, "15m", "") })
+		pass(time.Hour)
+		if len(told) != 1 || told[0].Data.ID != "1" || w.outcome(first) != Muted || w.outcome(again) != Muted {
+			t.Errorf("told %v; %d is %s, %d is %s", told, first, w.outcome(first), again, w.outcome(again))
+		}
+		if s := e.Stats(); s.Digested != 1 || s.Muted != 2 {
+			t.Errorf("Stats = %+v", s)
+		}
+	})
+}
+
+// A digest that fails is tried again as it was, after a restart too: the same id,
+// the next attempt.
+func TestDigestSurvivesARestart(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		for i := range 10 {
+			w.publish(fmt.Sprint(i), "")
+		}
+		ids, attempts := map[string]bool{}, []int(nil)
+		w.reply = func(_ int, d Delivery, _ uint64) answer {
+			ids[d.ID] = true
+			attempts = append(attempts, d.Attempt)
+			return answer{err: status(500)}
+		}
+		change := func(c *Config) {
+			c.Calendar, c.Retry = calendar(t, "15m", ""), []time.Duration{time.Minute, 10 * time.Minute, time.Hour}
+		}
+		_, stop := start(t, w.newLife(nil), change)
+		pass(20 * time.Minute)
+		stop()
+		w.reply = func(_ int, d Delivery, _ uint64) answer {
+			ids[d.ID] = true
+			attempts = append(attempts, d.Attempt)
+			return answer{}
+		}
+		e, _ := start(t, w.newLife(nil), change)
+		pass(time.Hour)
+		if len(ids) != 1 || !slices.Equal(attempts, []int{1, 2, 3}) {
+			t.Errorf("ids %v, attempts %v, want one id and attempts 1 to 3", ids, attempts)
+		}
+		if s := e.Stats(); s.Digested != 10 {
+			t.Errorf("Stats = %+v", s)
+		}
+	})
+}
+
+func TestQuietHoursDeferAndCatchUp(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		pass(21*time.Hour + 30*time.Minute)
+		l := w.newLife(nil)
+		var quiet []bool
+		w.reply = func(_ int, d Delivery, _ uint64) answer {
+			quiet = append(quiet, d.Digest != nil && d.Digest.Quiet)
+			return answer{}
+		}
+		start(t, l, func(c *Config) { c.Calendar = calendar(t, "", "22:00-07:00") })
+		for i := range 14 {
+			l.feed(w.publish(fmt.Sprint(i), ""))
+			pass(time.Hour)
+		}
+		all, at := w.deliveries()
+		if len(all) != 6 || len(all[1]) != 9 || !slices.Equal(quiet, []bool{false, true, false, false, false, false}) {
+			t.Fatalf("delivered %v, quiet %v, want what came in nine quiet hours at once", all, quiet)
+		}
+		if h := at[1].Hour(); h != 7 {
+			t.Errorf("caught up at %s, want 7 o'clock", at[1])
+		}
+	})
+}
+
+// What is urgent is told at once, and takes along what waits of its record.
+func TestUrgentBreaksThrough(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		urgent, err := CompileFilter(`data.record.urgent == true`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := w.newLife(nil)
+		start(t, l, func(c *Config) { c.Calendar, c.Urgent = calendar(t, "1h", ""), urgent })
+		l.feed(w.publish("1", ""), w.publish("2", ""), w.publish("1", ""))
+		pass(time.Minute)
+		l.feed(w.publish("3", `"urgent":true`))
+		pass(time.Minute)
+		l.feed(w.publish("1", `"urgent":true`))
+		pass(time.Minute)
+		all, _ := w.deliveries()
+		if fmt.Sprint(all) != "[[4] [1 3 5]]" {
+			t.Errorf("delivered %v at once, want 4, then 5 with what came before it in its record", all)
+		}
+		pass(2 * time.Hour)
+		if all, _ = w.deliveries(); fmt.Sprint(all) != "[[4] [1 3 5] [2]]" {
+			t.Errorf("delivered %v in all", all)
+		}
+	})
+}
+
+// More than the rate lets through becomes a few deliveries, in order.
+func TestBurstCollapses(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		for i := range 500 {
+			w.publish(fmt.Sprint(i), "")
+		}
+		e, _ := start(t, w.newLife(nil), func(c *Config) { c.Pace, c.Burst = NewPace(1, true), 25 })
+		pass(time.Minute)
+		all, at := w.deliveries()
+		next := uint64(1)
+		for _, one := range all {
+			for _, sequence := range one {
+				if sequence != next {
+					t.Fatalf("%d was told where %d was next", sequence, next)
+				}
+				next++
+			}
+		}
+		if s := e.Stats(); s.Delivered != 500 || len(all) > 40 {
+			t.Errorf("%d of 500 told within a minute in %d deliveries", s.Delivered, len(all))
+		}
+		for i := 1; i < len(at); i++ {
+			if at[i].Sub(at[i-1]) < time.Second {
+				t.Errorf("deliveries %s apart", at[i].Sub(at[i-1]))
+			}
+		}
+	})
+}
+
+// One event that the other side does not take costs the others of its delivery
+// nothing.
+func TestSpoiledBurstIsSentOneByOne(t *testing.T) {
+	for name, refusal := range map[string]error{"refused": status(400), "permanent": fault.Permanent(errors.New("no text"))} {
+		t.Run(name, func(t *testing.T) {
+			within(t, func(t *testing.T, w *world) {
+				for i := range 20 {
+					w.publish(fmt.Sprint(i), "")
+				}
+				w.reply = func(_ int, d Delivery, _ uint64) answer {
+					for _, ev := range d.Events {
+						if ev.Data.Revision == 7 {
+							return answer{err: refusal}
+						}
+					}
+					return answer{}
+				}
+				e, _ := start(t, w.newLife(nil), func(c *Config) {
+					c.Pace, c.Burst, c.Retry = NewPace(1, true), 25, []time.Duration{time.Minute, time.Hour}
+				})
+				pass(12 * time.Hour)
+				if s := e.Stats(); s.Delivered != 19 || s.Dead != 1 || w.outcome(7) != Dead {
+					t.Errorf("%d delivered, %d dead; 7 is %s", s.Delivered, s.Dead, w.outcome(7))
+				}
+			})
+		})
+	}
+}
+
+func TestSharedPaceIsOneForAll(t *testing.T) {
+	within(t, func(t *testing.T, one *world) {
+		other := newWorld()
+		pace := NewPace(1, true)
+		for i := range 10 {
+			one.publish(fmt.Sprint(i), "")
+			other.publish(fmt.Sprint(i), "")
+		}
+		share := func(c *Config) { c.Pace = pace }
+		start(t, one.newLife(nil), share)
+		start(t, other.newLife(nil), share)
+		pass(40 * time.Second)
+		var at []time.Time
+		for _, a := range append(one.attempts(), other.attempts()...) {
+			at = append(at, a.at)
+		}
+		slices.SortFunc(at, time.Time.Compare)
+		if len(at) != 20 {
+			t.Errorf("%d attempts, want 20", len(at))
+		}
+		for i := 1; i < len(at); i++ {
+			if at[i].Sub(at[i-1]) < time.Second {
+				t.Errorf("attempts %s apart", at[i].Sub(at[i-1]))
+			}
+		}
+	})
+}
+
+// An omitted value goes nowhere: not to the receiver, not into a dead letter.
+func TestMaskedEvents(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		mask, err := CompileMask(nil, []string{"/secret"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.publish("1", `"secret":"s3cret","n":1`)
+		void := w.change("2", `"secret":"s3cret"`, `"secret":"s3cret2"`)
+		broken := w.publishRaw(`{"s3cret"`)
+		w.reply = func(_ int, d Delivery, _ uint64) answer {
+			if text := fmt.Sprintf("%s", d.Events[0].Data.Record); text != `{"n":1}` {
+				t.Errorf("the connector was given %s", text)
+			}
+			return answer{err: status(500)}
+		}
+		start(t, w.newLife(nil), func(c *Config) { c.Mask, c.Retry = mask, nil })
+		pass(time.Hour)
+		for id, letter := range w.graves {
+			raw, err := encodeJSON(letter)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(string(raw), "s3cret") {
+				t.Errorf("letter of %s: %s", id, raw)
+			}
+		}
+		if w.outcome(1) != Dead || w.outcome(void) != Filtered || w.outcome(broken) != Dead {
+			t.Errorf("outcomes %v", w.settled)
+		}
+	})
+}

@@ -1,0 +1,71 @@
+package connectors
+
+import (
+	"math"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// A Pace lets attempts through at a rate. Connectors that write to the same place
+// share one. Its methods may be called concurrently.
+type Pace struct {
+	limiter *rate.Limiter // nil lets everything through
+
+	mu     sync.Mutex
+	strict bool
+	busy   bool
+	free   time.Time // of a strict one: not before this
+}
+
+// NewPace returns a pace of so many attempts a second, never two closer than
+// that; 0 is unlimited. A strict one lets one attempt through at a time and counts
+// from its end: then they cannot come closer together on their way either.
+func NewPace(perSecond float64, strict bool) *Pace {
+	p := &Pace{}
+	if perSecond > 0 {
+		p.limiter = rate.NewLimiter(rate.Limit(perSecond), 1)
+		p.strict = strict
+	}
+	return p
+}
+
+// take returns now if an attempt may leave now, which counts as left, and
+// otherwise when to ask again. The limiter is asked for now only: a token
+// reserved for later could be used late, and the one after it early.
+func (p *Pace) take(now time.Time) time.Time {
+	if p.limiter == nil {
+		return now
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.strict && p.busy {
+		return now.Add(p.interval() / 4)
+	}
+	if p.strict && p.free.After(now) {
+		return p.free
+	}
+	if p.limiter.AllowN(now, 1) {
+		p.busy = p.strict
+		return now
+	}
+	missing := (1 - p.limiter.TokensAt(now)) / float64(p.limiter.Limit())
+	return now.Add(max(1, time.Duration(math.Ceil(missing*float64(time.Second)))))
+}
+
+// done says that an attempt that take let through has ended.
+func (p *Pace) done(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.strict {
+		p.busy, p.free = false, now.Add(p.interval())
+	}
+}
+
+// limited reports whether anything can have to wait.
+func (p *Pace) limited() bool { return p.limiter != nil }
+
+func (p *Pace) interval() time.Duration {
+	return time.Duration(float64(time.Second) / float64(p.limiter.Limit()))
+}
