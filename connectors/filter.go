@@ -46,6 +46,7 @@ import (
 //
 // A Filter may be used concurrently.
 type Filter struct {
+	source  string
 	program *vm.Program
 	record  bool // the expression looks at the record
 	changes bool // and at what changed, from what to what
@@ -63,9 +64,7 @@ func CompileFilter(expression string) (*Filter, error) {
 	if len(expression) > maxExpression {
 		return nil, fmt.Errorf("filter: longer than %d bytes", maxExpression)
 	}
-	config := conf.CreateNew()
-	config.MaxNodes = maxNodes
-	tree, err := parser.ParseWithConfig(expression, config)
+	tree, err := parseFilter(expression)
 	if err != nil {
 		return nil, fmt.Errorf("filter: %w", err)
 	}
@@ -76,10 +75,7 @@ func CompileFilter(expression string) (*Filter, error) {
 	}
 	// First as it was written, for the types, then with the operators that
 	// never fail in place of the usual ones.
-	options := []expr.Option{
-		expr.Env(map[string]any{"data": map[string]any{}, "changed": []string{}}),
-		expr.MaxNodes(maxNodes), expr.AsBool(), expr.Optimize(false),
-	}
+	options := append(filterOptions(), expr.MaxNodes(maxNodes), expr.AsBool())
 	if _, err := expr.Compile(expression, options...); err != nil {
 		return nil, fmt.Errorf("filter: %w", err)
 	}
@@ -90,9 +86,23 @@ func CompileFilter(expression string) (*Filter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("filter: %w", err)
 	}
-	f := &Filter{program: program}
+	f := &Filter{source: expression, program: program}
 	f.record, f.changes = rules.uses("record"), rules.uses("changes")
 	return f, nil
+}
+
+func parseFilter(expression string) (*parser.Tree, error) {
+	config := conf.CreateNew()
+	config.MaxNodes = maxNodes
+	return parser.ParseWithConfig(expression, config)
+}
+
+// filterOptions say what an expression is compiled for.
+func filterOptions() []expr.Option {
+	return []expr.Option{
+		expr.Env(map[string]any{"data": map[string]any{}, "changed": []string{}}),
+		expr.Optimize(false),
+	}
 }
 
 // Match reports whether the expression is true of ev.

@@ -18,6 +18,15 @@ type eventPattern struct {
 // eventPatterns choose what any of them chooses.
 type eventPatterns []eventPattern
 
+// String writes the patterns as the variable has them.
+func (p eventPatterns) String() string {
+	items := make([]string, len(p))
+	for i, one := range p {
+		items[i] = one.Collection + "." + string(one.Action)
+	}
+	return strings.Join(items, ",")
+}
+
 func actionsOf(collection string) []events.Action {
 	if collection == events.System {
 		return events.SystemActions()
