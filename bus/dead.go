@@ -18,18 +18,20 @@ import (
 const (
 	headerOriginal = "Trackops-Sequence" // of the event in the stream of events
 	headerSubject  = "Trackops-Subject"
+	headerFor      = "Trackops-For" // the connector that fails, whose event it is
 )
 
 func replaySubject(connector string) string { return "trackops-replay." + connector }
 
 // A DeadLetter is an event that a connector gave up.
 type DeadLetter struct {
-	Sequence  uint64 // in [DeadStream]
-	Connector string
-	EventID   string
-	At        time.Time // when it was given up
-	Headers   map[string]string
-	Body      []byte
+	Sequence   uint64 // in [DeadStream]
+	Connector  string
+	Collection string // of the event; "unknown" if its subject was none of ours
+	EventID    string
+	At         time.Time // when it was given up
+	Headers    map[string]string
+	Body       []byte
 }
 
 // Bury stores a dead letter for the event with this id. Burying what is buried
@@ -68,12 +70,13 @@ func (b *Bus) Dead(ctx context.Context, connector string, fn func(DeadLetter) er
 			return nil // not written by Bury
 		}
 		letter := DeadLetter{
-			Sequence:  meta.Sequence.Stream,
-			Connector: tokens[1],
-			EventID:   tokens[4],
-			At:        meta.Timestamp,
-			Headers:   map[string]string{},
-			Body:      m.Data(),
+			Sequence:   meta.Sequence.Stream,
+			Connector:  tokens[1],
+			Collection: tokens[2],
+			EventID:    tokens[4],
+			At:         meta.Timestamp,
+			Headers:    map[string]string{},
+			Body:       m.Data(),
 		}
 		for name := range m.Headers() {
 			if name != headerExpect {
@@ -125,4 +128,12 @@ func (b *Bus) Replay(ctx context.Context, letter DeadLetter, body []byte, sequen
 		return fmt.Errorf("replay %s: %w", letter.EventID, err)
 	}
 	return b.remove(ctx, DeadStream, letter.Sequence)
+}
+
+// Drop deletes the letter for good. Dropping what is gone does nothing.
+func (b *Bus) Drop(ctx context.Context, letter DeadLetter) error {
+	if err := b.remove(ctx, DeadStream, letter.Sequence); err != nil {
+		return fmt.Errorf("drop the dead letter of %s: %w", letter.EventID, err)
+	}
+	return nil
 }
