@@ -189,8 +189,11 @@ const sourceRecords = 100_000
 // sourceRecords; "changed1percent" gives one record of each page another version
 // whenever it is shown.
 func serveSource(mode string) error {
-	if mode == asAccount {
+	switch mode {
+	case asAccount:
 		return serveAccount()
+	case asReceiver:
+		return serveReceiver()
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

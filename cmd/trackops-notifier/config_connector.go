@@ -19,10 +19,21 @@ type connectorConfig struct {
 	Kind     connectors.Kind
 	Settings any // what Kind.Settings returned, filled
 	Events   eventPatterns
-	Filter   *connectors.Filter // nil lets every event pass
-	Rate     float64            // messages a second; 0 is unlimited
-	Timeout  time.Duration      // per attempt
-	Retry    []time.Duration    // waits between attempts; empty for one attempt
+	Filter   *connectors.Filter   // nil lets every event pass
+	Mask     *connectors.Mask     // nil leaves nothing out
+	Calendar *connectors.Calendar // nil tells everything at once
+	Urgent   *connectors.Filter   // what the calendar does not hold up; nil is nothing
+	Fallback fallbackConfig
+	Rate     float64         // messages a second; 0 is unlimited
+	Timeout  time.Duration   // per attempt
+	Retry    []time.Duration // waits between attempts; empty for one attempt
+}
+
+// fallbackConfig says who stands in for a connector that fails.
+type fallbackConfig struct {
+	Name   string        // of another connector; "" for none
+	After  time.Duration // of failing
+	Latest bool          // only each record's latest event is caught up
 }
 
 // New makes the connector. The settings were accepted before, so an error means
@@ -44,9 +55,21 @@ func (c connectorConfig) Subjects(accounts []account, collections []trackops.Col
 
 // connectorSettings are the variables that every kind of connector has.
 type connectorSettings struct {
-	Type    string `desc:"kind of the connector; declares it, under the name in lower case with hyphens"`
-	Events  string `default:"*.*" desc:"the events it gets, comma-separated: collection.action with * on each side, as clients.created,cases.*; operational events only by system.* or system.<what>"`
-	Filter  string `desc:"an expression over the event; what it is not true for is left out"`
+	Type   string `desc:"kind of the connector; declares it, under the name in lower case with hyphens"`
+	Events string `default:"*.*" desc:"the events it gets, comma-separated: collection.action with * on each side, as clients.created,cases.*; operational events only by system.* or system.<what>"`
+	Filter string `desc:"an expression over the event; what it is not true for is left out"`
+	Fields string `desc:"what of the record is kept, comma-separated JSON Pointers, as /name,/contacts/*/email; unset: everything"`
+	Omit   string `desc:"what of the record is left out, JSON Pointers as in FIELDS, before anything is rendered or sent"`
+
+	Digest     string `desc:"one message for each window of time, with what differs at its end: 15m, 1h, hourly, daily@08:00, weekly@mon-08:00"`
+	QuietHours string `split_words:"true" desc:"when nothing is told, as 22:00-07:00, several comma-separated; one message afterwards says what differs"`
+	Timezone   string `desc:"of DIGEST and QUIET_HOURS, as Europe/Berlin; unset: UTC"`
+	Urgent     string `desc:"an expression over the event; what it is true for is told at once, whatever DIGEST and QUIET_HOURS say"`
+
+	Fallback      string `desc:"name of another connector that is given the events while this one fails"`
+	FallbackAfter string `split_words:"true" desc:"how long it fails before that; unset: 10m"`
+	Catchup       string `desc:"what is sent of that when it is well again: all, or latest: each record's latest event; unset: all"`
+
 	Rate    string `desc:"messages a second at most, 0 for no limit; unset: by kind"`
 	Timeout string `desc:"how long an attempt may take; unset: by kind"`
 	Retry   string `desc:"the waits between attempts, comma-separated, as 5s,5m,30m,2h, or off; unset: by kind"`
@@ -82,6 +105,7 @@ func (l *loader) connectors(kinds []connectors.Kind, polled []trackops.Collectio
 	}
 	l.assign(declared)
 	slices.SortFunc(all, func(a, b connectorConfig) int { return strings.Compare(a.Name, b.Name) })
+	l.checkFallbacks(declared, all)
 	return all
 }
 
@@ -170,6 +194,15 @@ func (l *loader) connector(d declaration, polled []string) connectorConfig {
 	if s.Filter != "" {
 		c.Filter = parse(l, at("FILTER"), s.Filter, "an expression over the event that is true or false", readFilter)
 	}
+	c.Mask = l.mask(d.prefix(), s)
+	c.Calendar = l.calendar(d.prefix(), s)
+	if s.Urgent != "" {
+		c.Urgent = parse(l, at("URGENT"), s.Urgent, "an expression over the event that is true or false", readFilter)
+	}
+	if s.Urgent != "" && s.Digest == "" && s.QuietHours == "" {
+		l.report(at("URGENT"), "set without DIGEST and QUIET_HOURS: everything is told at once", "one of them beside it, or neither")
+	}
+	c.Fallback = l.fallback(d.prefix(), s)
 	if d.exists {
 		c.Settings = d.kind.Settings()
 		l.fill(d.prefix(), c.Settings)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/trackops-notifier/trackops-notifier/connectors"
 	"github.com/trackops-notifier/trackops-notifier/poller"
 )
 
@@ -13,6 +14,7 @@ import (
 func (n *notifier) observe() {
 	n.metrics.registry.MustRegister(
 		newCollectionGauges(n.statuses),
+		newCompleteness(func() []*delivery { return n.deliveries }),
 		newGauge("outbox_events", "Events that wait to be published (pending), or are kept until the stream has surely synced them (held).",
 			[]string{"state"}, func(report func(float64, ...string)) {
 				pending, held, _ := n.store.Backlog("")
@@ -21,6 +23,7 @@ func (n *notifier) observe() {
 			}),
 		newGauge("connector_pending_events", "Events of the stream a connector is not done with.", []string{"connector"}, n.reportPending),
 		newGauge("connector_dead_letters", "Events a connector gave up and nobody replayed.", []string{"connector"}, n.reportDead),
+		newGauge("connector_state", "1 for the state a connector is in, 0 for the others; no state while it starts.", []string{"connector", "state"}, n.reportStates),
 		newGauge("nats_connected", "1 while NATS can be reached.", nil, func(report func(float64, ...string)) {
 			b := n.connectedBus()
 			report(oneIf(b != nil && b.Connected()))
@@ -110,6 +113,15 @@ func (n *notifier) reportPending(report func(float64, ...string)) {
 	for _, d := range n.deliveries {
 		if line := d.ready(ctx); line.State != "starting" {
 			report(float64(line.Pending), d.cfg.Name)
+		}
+	}
+}
+
+func (n *notifier) reportStates(report func(float64, ...string)) {
+	for _, d := range n.deliveries {
+		now := d.state()
+		for _, s := range []connectors.State{connectors.Active, connectors.Failing, connectors.Open, connectors.Parked, connectors.Paused} {
+			report(oneIf(s == now), d.cfg.Name, string(s))
 		}
 	}
 }

@@ -50,7 +50,7 @@ func newMetrics() *metrics {
 		}, []string{"connector", "outcome"}),
 		settled: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Name: "settled_total",
-			Help: "Events a connector is done with, by outcome: delivered, filtered, dead, expired.",
+			Help: "Events a connector is done with, by outcome: delivered, digested, muted, filtered, dead, expired.",
 		}, []string{"connector", "outcome"}),
 	}
 	m.registry.MustRegister(m.requests, m.duration, m.events, m.deliveries, m.delivery, m.settled,

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/trackops-notifier/trackops-notifier/bus"
+	"github.com/trackops-notifier/trackops-notifier/connectors"
 	"github.com/trackops-notifier/trackops-notifier/poller"
 	"github.com/trackops-notifier/trackops-notifier/state"
 	"github.com/trackops-notifier/trackops-notifier/trackops"
@@ -37,6 +38,7 @@ type notifier struct {
 	bus        *bus.Bus // nil until NATS was reached
 	natsError  string   // why it is not reached or not written to; "" if all is well
 	deliveries []*delivery
+	paces      map[string]*connectors.Pace // by what they belong to, while deliveries are made
 }
 
 // stateFile is where the state lives below DATA_DIR.
@@ -52,7 +54,7 @@ func openNotifier(cfg config, log *slog.Logger, out output) (n *notifier, err er
 	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 		return nil, misuse(fmt.Sprintf("DATA_DIR: %v; accepted: a folder that can be made and written to", err))
 	}
-	n = &notifier{cfg: cfg, log: log, out: out, metrics: newMetrics()}
+	n = &notifier{cfg: cfg, log: log, out: out, metrics: newMetrics(), paces: map[string]*connectors.Pace{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.close())
@@ -115,6 +117,7 @@ func (n *notifier) newPoller(a account) (*poller.Poller, error) {
 		Token:    a.Token,
 		Rate:     n.cfg.Rate,
 		Version:  programVersion(),
+		Proxy:    n.cfg.proxyOf,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("account %s: %w", a.Subdomain, err)

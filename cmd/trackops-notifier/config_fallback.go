@@ -1,0 +1,86 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/trackops-notifier/trackops-notifier/connectors"
+)
+
+// mask reads the pointers of what a connector is given.
+func (l *loader) mask(prefix string, s connectorSettings) *connectors.Mask {
+	fields, omit := list(s.Fields), list(s.Omit)
+	if len(fields)+len(omit) == 0 {
+		return nil
+	}
+	mask, err := connectors.CompileMask(fields, omit)
+	l.reportSettings(prefix, err)
+	return mask
+}
+
+// calendar reads when a connector tells its events.
+func (l *loader) calendar(prefix string, s connectorSettings) *connectors.Calendar {
+	calendar, err := connectors.NewCalendar(s.Digest, s.QuietHours, s.Timezone)
+	l.reportSettings(prefix, err)
+	if err == nil && calendar == nil && s.Timezone != "" {
+		l.report(prefix+"_TIMEZONE", "set without DIGEST and QUIET_HOURS", "one of them beside it, or neither")
+	}
+	return calendar
+}
+
+func (l *loader) reportSettings(prefix string, err error) {
+	for _, m := range connectors.SettingErrors(err) {
+		l.report(join(prefix, m.Setting), m.Problem, m.Accepted)
+	}
+}
+
+// defaultFallbackAfter is how long a connector fails before another one stands in.
+const defaultFallbackAfter = 10 * time.Minute
+
+// fallback reads who stands in for a connector.
+func (l *loader) fallback(prefix string, s connectorSettings) fallbackConfig {
+	c := fallbackConfig{Name: s.Fallback, After: defaultFallbackAfter}
+	if s.Fallback == "" {
+		for field, value := range map[string]string{"_FALLBACK_AFTER": s.FallbackAfter, "_CATCHUP": s.Catchup} {
+			if value != "" {
+				l.report(prefix+field, "set without FALLBACK", "FALLBACK beside it, or neither")
+			}
+		}
+		return c
+	}
+	if s.FallbackAfter != "" {
+		c.After = parse(l, prefix+"_FALLBACK_AFTER", s.FallbackAfter, "a duration above zero, as 10m", readDuration)
+	}
+	switch s.Catchup {
+	case "", "all":
+	case "latest":
+		c.Latest = true
+	default:
+		l.report(prefix+"_CATCHUP", quote(s.Catchup)+" is neither", "all or latest")
+	}
+	return c
+}
+
+// checkFallbacks refuses a fallback that is no other connector.
+func (l *loader) checkFallbacks(declared []declaration, all []connectorConfig) {
+	var names []string
+	for _, c := range all {
+		names = append(names, c.Name)
+	}
+	for _, d := range declared {
+		variable := d.prefix() + "_FALLBACK"
+		i := slices.IndexFunc(all, func(c connectorConfig) bool { return c.Name == d.label() })
+		switch name := all[i].Fallback.Name; {
+		case name == "":
+		case name == d.label():
+			l.report(variable, "is the connector itself", "the name of another connector")
+		case !slices.Contains(names, name):
+			hint := ""
+			if near := nearest(name, names); near != "" {
+				hint = ", did you mean " + near + "?"
+			}
+			l.report(variable, quote(name)+" is no connector"+hint, "the name of another connector: "+strings.Join(names, ", "))
+		}
+	}
+}
