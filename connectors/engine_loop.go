@@ -137,11 +137,11 @@ func (s *scheduler) drain(grace time.Duration, endAttempts, endNotes context.Can
 	s.publish()
 }
 
-// hungry says whether more events are welcome: enough to keep the workers busy,
-// and never more than may be held.
+// hungry says whether more events are welcome: enough to keep the workers busy
+// and to fill a delivery of several, and never more than may be held.
 func (s *scheduler) hungry() bool {
 	toDo := s.lanes.ready.len() + s.lanes.loaded.len() + s.direct.len()
-	return toDo < 2*s.engine.cfg.Concurrency && s.lanes.waiting < s.engine.cfg.MaxWaiting
+	return toDo < 2*max(s.engine.cfg.Concurrency, s.engine.cfg.Burst) && s.lanes.waiting < s.engine.cfg.MaxWaiting
 }
 
 // arrive gives an event its place: in the lane of its record, or among what has

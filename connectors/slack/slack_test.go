@@ -4,28 +4,20 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/slack-go/slack"
 
 	"github.com/trackops-notifier/trackops-notifier/connectors"
 	"github.com/trackops-notifier/trackops-notifier/connectors/connectortest"
 	"github.com/trackops-notifier/trackops-notifier/events"
 	"github.com/trackops-notifier/trackops-notifier/internal/fault"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 const (
 	hookPath = "/services/T000/B000/h00ks3cret"
@@ -47,14 +39,8 @@ func TestConformanceOfTheWebhook(t *testing.T) {
 			if r.Path != hookPath || !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
 				return fmt.Errorf("path %s, content type %s", r.Path, r.Header.Get("Content-Type"))
 			}
-			var m struct {
-				Text   string
-				Blocks json.RawMessage
-			}
-			if err := json.Unmarshal(r.Body, &m); err != nil {
-				return err
-			}
-			return valid(m.Text, m.Blocks)
+			var m seen
+			return faults(&m, m.readJSON(request(r)))
 		},
 	})
 }
@@ -77,125 +63,41 @@ func TestConformanceOfTheWebAPI(t *testing.T) {
 			return form.Get("metadata")
 		},
 		Check: func(r connectortest.Received) error {
-			form, err := url.ParseQuery(string(r.Body))
-			if err != nil {
-				return err
+			var m seen
+			problem := m.readForm(request(r))
+			if r.Path != "/s3cretbase/chat.postMessage" || m.channel != "C1" || r.Header.Get("User-Agent") != "trackops-notifier/1.2.3" {
+				return fmt.Errorf("path %s, channel %s, agent %s", r.Path, m.channel, r.Header.Get("User-Agent"))
 			}
-			if r.Path != "/s3cretbase/chat.postMessage" || form.Get("channel") != "C1" || r.Header.Get("User-Agent") != "trackops-notifier/1.2.3" {
-				return fmt.Errorf("path %s, channel %s, agent %s", r.Path, form.Get("channel"), r.Header.Get("User-Agent"))
-			}
-			return valid(form.Get("text"), []byte(form.Get("blocks")))
+			return faults(&m, problem)
 		},
 	})
 }
 
-// ours are the only marks of a message that begin with "<".
-var ours = regexp.MustCompile(`<!date\^\d+\^\{date_short_pretty\} \{time\}\|[0-9: UTC-]+>`)
+// request is what arrived, as the fake reads it.
+func request(r connectortest.Received) *http.Request {
+	req, err := http.NewRequest(http.MethodPost, "/", strings.NewReader(string(r.Body)))
+	if err != nil {
+		panic(err) // the address is fixed
+	}
+	req.Header = http.Header(r.Header)
+	return req
+}
 
-// valid returns an error for a message that Slack would refuse or misread.
-func valid(text string, blocks []byte) error {
-	var set slack.Blocks
-	if err := json.Unmarshal(blocks, &set); err != nil {
-		return fmt.Errorf("blocks: %w", err)
-	}
-	total, texts := 0, []string{text}
-	if n := len(set.BlockSet); n == 0 || n > 50 {
-		return fmt.Errorf("%d blocks", n)
-	}
-	for _, b := range set.BlockSet {
-		total += blockSize(b)
-		own, err := textsOf(b)
-		if err != nil {
-			return err
+// faults returns an error for a message that Slack would refuse or misread.
+func faults(m *seen, problem string) error {
+	for _, p := range []string{problem, m.problem(), m.misread()} {
+		if p != "" {
+			return errors.New(p)
 		}
-		texts = append(texts, own...)
 	}
-	if total > 13000 || utf8.RuneCountInString(text) > 4000 || text == "" {
-		return fmt.Errorf("%d characters in blocks, %d in text", total, utf8.RuneCountInString(text))
-	}
-	for _, s := range texts {
-		s = ours.ReplaceAllString(s, "")
-		for _, e := range []string{"&amp;", "&lt;", "&gt;"} {
-			s = strings.ReplaceAll(s, e, "")
-		}
-		if strings.ContainsAny(s, "<>&") || !utf8.ValidString(s) {
-			return fmt.Errorf("not escaped: %.200q", s)
-		}
+	if len(m.blocks) == 0 {
+		return errors.New("no blocks")
 	}
 	return nil
 }
 
-func textsOf(b slack.Block) ([]string, error) {
-	var all []*slack.TextBlockObject
-	limit := 3000
-	switch b := b.(type) {
-	case *slack.HeaderBlock:
-		if limit = 150; b.Text.Type != "plain_text" {
-			return nil, fmt.Errorf("header is %s", b.Text.Type)
-		}
-		all = append(all, b.Text)
-	case *slack.SectionBlock:
-		if b.Text != nil {
-			all = append(all, b.Text)
-		}
-		if len(b.Fields) > 10 {
-			return nil, fmt.Errorf("%d fields", len(b.Fields))
-		}
-		for _, f := range b.Fields {
-			if utf8.RuneCountInString(f.Text) > 2000 {
-				return nil, fmt.Errorf("a field of %d characters", utf8.RuneCountInString(f.Text))
-			}
-			all = append(all, f)
-		}
-	case *slack.ContextBlock:
-		for _, e := range b.ContextElements.Elements {
-			all = append(all, e.(*slack.TextBlockObject))
-		}
-	}
-	var texts []string
-	for _, o := range all {
-		n := utf8.RuneCountInString(o.Text)
-		if n == 0 || n > limit || strings.TrimSpace(o.Text) == "" || o.Type == "mrkdwn" && !o.Verbatim {
-			return nil, fmt.Errorf("%s of %d characters, verbatim %v", o.Type, n, o.Verbatim)
-		}
-		texts = append(texts, o.Text)
-	}
-	return texts, nil
-}
-
-func TestGolden(t *testing.T) {
-	for _, sample := range connectortest.Samples() {
-		m, err := render([]events.Event{sample.Event})
-		if err != nil {
-			t.Fatal(err)
-		}
-		var out strings.Builder
-		enc := json.NewEncoder(&out)
-		enc.SetEscapeHTML(false)
-		enc.SetIndent("", "  ")
-		if err := enc.Encode(map[string]any{"text": m.text, "blocks": m.blocks}); err != nil {
-			t.Fatal(err)
-		}
-		path := filepath.Join("testdata", sample.Name+".golden.json")
-		if *update {
-			if err := os.MkdirAll("testdata", 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(path, []byte(out.String()), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(string(want), out.String()); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", path, diff)
-		}
-	}
-}
-
-func start(t *testing.T, settings func(addr string) map[string]string, answers ...connectortest.HTTPAnswer) error {
+// start delivers one event to a server that answers so.
+func start(t *testing.T, settings func(addr string) map[string]string, reported *connectors.Answer, answers ...connectortest.HTTPAnswer) error {
 	t.Helper()
 	remote := connectortest.HTTP(t, connectortest.HTTPAnswer{Status: 200, Body: "ok"})
 	remote.Script(answers...)
@@ -203,10 +105,14 @@ func start(t *testing.T, settings func(addr string) map[string]string, answers .
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := connectortest.Samples()[0].Event
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	return c.Deliver(ctx, connectors.Delivery{ID: e.ID, Events: []events.Event{e}, Attempt: 1})
+	return c.Deliver(ctx, one(connectortest.Samples()[0].Event).OnAnswer(func(a connectors.Answer) { *reported = a }))
+}
+
+// one is the delivery of one event.
+func one(e events.Event) connectors.Delivery {
+	return connectors.Delivery{ID: e.ID, Events: []events.Event{e}, Attempt: 1}
 }
 
 func hook(addr string) map[string]string {
@@ -226,42 +132,64 @@ func TestAnswers(t *testing.T) {
 		answer   answer
 		text     string // in the error; "" for no error
 		after    time.Duration
-		status   int
+		status   int    // in the error
+		gone     bool   // closed for good
+		reported string // the word in the answer
 	}{
-		{"ok with a line end", hook, answer{Status: 200, Body: "ok\n"}, "", 0, 0},
-		{"200 with an error", hook, answer{Status: 200, Body: "no_service"}, "no_service", 0, 0},
-		{"200 with JSON", hook, answer{Status: 200, Body: `{"ok":false}`}, "neither ok", 0, 0},
-		{"200 with HTML", hook, answer{Status: 200, Body: `<html>ok</html>`}, "neither ok", 0, 0},
-		{"200 with nothing", hook, answer{Status: 200}, "neither ok", 0, 0},
-		{"200 with more than ok", hook, answer{Status: 200, Body: "okay"}, "okay", 0, 0},
-		{"200 cut short", hook, answer{Raw: "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nok"}, "read the answer", 0, 0},
-		{"200 without end", hook, answer{Status: 200, Endless: true}, "neither ok", 0, 0},
-		{"204", hook, answer{Status: 204}, "want 200", 0, 0},
-		{"redirect", hook, answer{Status: 302, Header: map[string]string{"Location": "https://elsewhere.example/s"}}, "elsewhere.example", 0, 302},
-		{"archived", hook, answer{Status: 410, Body: "channel_is_archived"}, "channel_is_archived", 0, 410},
-		{"gone", hook, answer{Status: 404, Body: "no_service"}, "no_service", 0, 404},
-		{"429 with seconds", hook, answer{Status: 429, Header: map[string]string{"Retry-After": "12"}}, "429", 12 * time.Second, 429},
-		{"429 without", hook, answer{Status: 429}, "429", 30 * time.Second, 429},
-		{"429 with a fraction", hook, answer{Status: 429, Header: map[string]string{"Retry-After": "1.5"}}, "429", 30 * time.Second, 429},
-		{"api: channel", api, answer{Status: 200, Body: `{"ok":false,"error":"channel_not_found"}`}, "channel_not_found", 0, 0},
-		{"api: blocks", api, answer{Status: 200, Body: `{"ok":false,"error":"invalid_blocks","response_metadata":{"messages":["x"]}}`}, "invalid_blocks", 0, 0},
-		{"api: ratelimited", api, answer{Status: 200, Body: `{"ok":false,"error":"ratelimited"}`}, "ratelimited", 30 * time.Second, 0},
-		{"api: HTML", api, answer{Status: 200, Body: "<html>"}, "invalid character", 0, 0},
-		{"api: ratelimited with seconds", api, answer{Status: 200, Body: `{"ok":false,"error":"ratelimited"}`, Header: map[string]string{"Retry-After": "3"}}, "ratelimited", 3 * time.Second, 0},
-		{"api: what is wrong with the blocks", api, answer{Status: 200, Body: `{"ok":false,"error":"invalid_blocks","response_metadata":{"messages":["[ERROR] too\nlong"]}}`}, "[ERROR] too long", 0, 0},
-		{"api: just ok", api, answer{Status: 200, Body: `{"ok":true}`}, "", 0, 0},
-		{"api: cut short", api, answer{Raw: "HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n{\"ok\":true}"}, "read the answer", 0, 0},
-		{"api: neither", api, answer{Status: 200, Body: "{}"}, "without a name", 0, 0},
-		{"api: 5xx with HTML", api, answer{Status: 502, Body: "<html>"}, "502", 0, 502},
-		{"api: 4xx with a name", api, answer{Status: 403, Body: `{"ok":false,"error":"team_access_not_granted"}`}, "team_access_not_granted", 0, 403},
-		{"api: 429 without", api, answer{Status: 429, Body: `{"ok":false,"error":"ratelimited"}`}, "ratelimited", 30 * time.Second, 429},
+		{"ok with a line end", hook, answer{Status: 200, Body: "ok\n"}, "", 0, 0, false, "ok"},
+		{"200 with an error", hook, answer{Status: 200, Body: "user_not_found"}, "user_not_found", 0, 0, false, "user_not_found"},
+		{"200 with JSON", hook, answer{Status: 200, Body: `{"ok":false}`}, "neither ok", 0, 0, false, ""},
+		{"200 with HTML", hook, answer{Status: 200, Body: `<html>ok</html>`}, "neither ok", 0, 0, false, ""},
+		{"200 with nothing", hook, answer{Status: 200}, "neither ok", 0, 0, false, ""},
+		{"200 with more than ok", hook, answer{Status: 200, Body: "okay"}, "okay", 0, 0, false, "okay"},
+		{"200 cut short", hook, answer{Raw: "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nok"}, "read the answer", 0, 0, false, "ok"},
+		{"200 without end", hook, answer{Status: 200, Endless: true}, "neither ok", 0, 0, false, ""},
+		{"201 with ok", hook, answer{Status: 201, Body: "ok"}, "not ok", 0, 0, false, "ok"},
+		{"204", hook, answer{Status: 204}, "neither ok", 0, 0, false, ""},
+		{"404 with ok", hook, answer{Status: 404, Body: "ok"}, "404", 0, 404, false, "ok"},
+		{"redirect", hook, answer{Status: 302, Header: map[string]string{"Location": "https://elsewhere.example/s"}}, "elsewhere.example", 0, 302, false, ""},
+		{"archived", hook, answer{Status: 410, Body: "channel_is_archived"}, "channel_is_archived", 0, 410, true, "channel_is_archived"},
+		{"410 alone", hook, answer{Status: 410, Body: "<html>"}, "410", 0, 410, true, ""},
+		{"removed", hook, answer{Status: 404, Body: "no_service"}, "no_service", 0, 404, true, "no_service"},
+		{"disabled", hook, answer{Status: 403, Body: "no_active_hooks"}, "no_active_hooks", 0, 403, true, "no_active_hooks"},
+		{"a name that is the secret", hook, answer{Status: 404, Body: "h00ks3cret"}, "404", 0, 404, false, "[redacted]"},
+		{"no such channel", hook, answer{Status: 404, Body: "channel_not_found"}, "channel_not_found", 0, 404, false, "channel_not_found"},
+		{"not allowed", hook, answer{Status: 403, Body: "action_prohibited"}, "action_prohibited", 0, 403, false, "action_prohibited"},
+		{"rollup", hook, answer{Status: 500, Body: "rollup_error"}, "rollup_error", 0, 500, false, "rollup_error"},
+		{"429 with seconds", hook, answer{Status: 429, Header: map[string]string{"Retry-After": "12"}}, "429", 12 * time.Second, 429, false, ""},
+		{"429 without", hook, answer{Status: 429}, "429", 30 * time.Second, 429, false, ""},
+		{"429 with a fraction", hook, answer{Status: 429, Header: map[string]string{"Retry-After": "1.5"}}, "429", 30 * time.Second, 429, false, ""},
+		{"api: channel", api, answer{Status: 200, Body: `{"ok":false,"error":"channel_not_found"}`}, "channel_not_found", 0, 0, false, "channel_not_found"},
+		{"api: not invited", api, answer{Status: 200, Body: `{"ok":false,"error":"not_in_channel"}`}, "not_in_channel", 0, 0, false, "not_in_channel"},
+		{"api: archived", api, answer{Status: 200, Body: `{"ok":false,"error":"is_archived"}`}, "is_archived", 0, 0, true, "is_archived"},
+		{"api: disabled account", api, answer{Status: 200, Body: `{"ok":false,"error":"account_inactive"}`}, "account_inactive", 0, 0, true, "account_inactive"},
+		{"api: revoked", api, answer{Status: 200, Body: `{"ok":false,"error":"token_revoked"}`}, "token_revoked", 0, 0, true, "token_revoked"},
+		{"api: wrong token", api, answer{Status: 200, Body: `{"ok":false,"error":"invalid_auth"}`}, "invalid_auth", 0, 0, false, "invalid_auth"},
+		{"api: ratelimited", api, answer{Status: 200, Body: `{"ok":false,"error":"ratelimited"}`}, "ratelimited", 30 * time.Second, 429, false, "ratelimited"},
+		{"api: ratelimited with seconds", api, answer{Status: 200, Body: `{"ok":false,"error":"ratelimited"}`, Header: map[string]string{"Retry-After": "3"}}, "ratelimited", 3 * time.Second, 429, false, "ratelimited"},
+		{"api: limit of the workspace", api, answer{Status: 200, Body: `{"ok":false,"error":"message_limit_exceeded"}`}, "message_limit_exceeded", 30 * time.Second, 429, false, "message_limit_exceeded"},
+		{"api: HTML", api, answer{Status: 200, Body: "<html>"}, "invalid character", 0, 0, false, ""},
+		{"api: what is wrong", api, answer{Status: 200, Body: `{"ok":false,"error":"invalid_arguments","response_metadata":{"messages":["[ERROR] too\nlong"]}}`}, "[ERROR] too long", 0, 0, false, "invalid_arguments"},
+		{"api: just ok", api, answer{Status: 200, Body: `{"ok":true}`}, "", 0, 0, false, "ok"},
+		{"api: ok with a message of another make", api, answer{Status: 200, Body: `{"ok":true,"ts":"1.2","message":{"blocks":[{"type":7}],"thread_ts":"1.1"}}`}, "", 0, 0, false, "ok"},
+		{"api: cut short", api, answer{Raw: "HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n{\"ok\":true}"}, "read the answer", 0, 0, false, ""},
+		{"api: neither", api, answer{Status: 200, Body: "{}"}, "neither ok", 0, 0, false, ""},
+		{"api: 5xx with HTML", api, answer{Status: 502, Body: "<html>"}, "502", 0, 502, false, ""},
+		{"api: 5xx with ok", api, answer{Status: 503, Body: `{"ok":true}`}, "503", 0, 503, false, "ok"},
+		{"api: 4xx with a name", api, answer{Status: 403, Body: `{"ok":false,"error":"team_access_not_granted"}`}, "team_access_not_granted", 0, 403, false, "team_access_not_granted"},
+		{"api: 429 without", api, answer{Status: 429, Body: `{"ok":false,"error":"ratelimited"}`}, "ratelimited", 30 * time.Second, 429, false, "ratelimited"},
 		{"api: 429 with a date", api, answer{Status: 429, Header: map[string]string{
 			"Date": now.Format(http.TimeFormat), "Retry-After": now.Add(45 * time.Second).Format(time.ANSIC),
-		}}, "429", 45 * time.Second, 429},
-		{"api: redirect", api, answer{Status: 307, Header: map[string]string{"Location": "https://elsewhere.example/s"}}, "elsewhere.example", 0, 307},
+		}}, "429", 45 * time.Second, 429, false, ""},
+		{"api: redirect", api, answer{Status: 307, Header: map[string]string{"Location": "https://elsewhere.example/s"}}, "elsewhere.example", 0, 307, false, ""},
+		{"api: an error that is the token", api, answer{Status: 200, Body: `{"ok":false,"error":"` + token + `"}`}, "neither ok", 0, 0, false, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			err := start(t, c.settings, c.answer)
+			var reported connectors.Answer
+			err := start(t, c.settings, &reported, c.answer)
+			if reported.Text != c.reported || reported.Status == 0 || c.answer.Status != 0 && reported.Status != c.answer.Status {
+				t.Errorf("answer %+v, want status %d and %q", reported, c.answer.Status, c.reported)
+			}
 			if c.text == "" {
 				if err != nil {
 					t.Fatalf("Deliver = %v, want nil", err)
@@ -271,31 +199,59 @@ func TestAnswers(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.text) || fault.IsPermanent(err) || fault.Status(err) != c.status {
 				t.Errorf("Deliver = %v, status %d; want a temporary error with %q, status %d", err, fault.Status(err), c.text, c.status)
 			}
+			if fault.IsGone(err) != c.gone {
+				t.Errorf("Deliver = %v, closed for good: %v, want %v", err, fault.IsGone(err), c.gone)
+			}
 			if after, ok := fault.After(err); after != c.after || ok != (c.after > 0) {
 				t.Errorf("retry after %v, %v; want %v", after, ok, c.after)
 			}
-			if strings.Contains(err.Error(), "/s") && strings.Contains(err.Error(), "services") {
-				t.Errorf("the error holds the path: %v", err)
+			for _, secret := range []string{"services", "s3cret"} {
+				if strings.Contains(err.Error()+reported.Text, secret) {
+					t.Errorf("the error holds %q: %v", secret, err)
+				}
 			}
 		})
 	}
 }
 
+// No answer is no answer: what an attempt without one reports would be made up.
+func TestSilenceIsNotReported(t *testing.T) {
+	remote := connectortest.HTTP(t, connectortest.HTTPAnswer{Raw: "HTTP/1.1 20"})
+	c, err := connectortest.New(t, Kind(), hook(remote.Addr()), connectors.Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := one(connectortest.Samples()[0].Event).OnAnswer(func(a connectors.Answer) { t.Errorf("answer %+v, want none", a) })
+	if err := c.Deliver(t.Context(), d); err == nil {
+		t.Error("Deliver = nil, want an error")
+	}
+}
+
 func TestSettings(t *testing.T) {
+	const url = "https://hooks.example/x"
 	for _, c := range []struct {
 		name     string
 		settings map[string]string
 		want     []string // settings with mistakes
 	}{
 		{"nothing", nil, []string{"WEBHOOK_URL"}},
-		{"both", map[string]string{"WEBHOOK_URL": "https://hooks.example/x", "BOT_TOKEN": "t", "CHANNEL": "c"}, []string{"BOT_TOKEN"}},
-		{"webhook and channel", map[string]string{"WEBHOOK_URL": "https://hooks.example/x", "CHANNEL": "c"}, []string{"CHANNEL"}},
+		{"both", map[string]string{"WEBHOOK_URL": url, "BOT_TOKEN": "t", "CHANNEL": "c"}, []string{"BOT_TOKEN"}},
+		{"webhook and channel", map[string]string{"WEBHOOK_URL": url, "CHANNEL": "c"}, []string{"CHANNEL"}},
 		{"token alone", map[string]string{"BOT_TOKEN": "t"}, []string{"CHANNEL"}},
 		{"channel alone", map[string]string{"CHANNEL": "c"}, []string{"BOT_TOKEN"}},
-		{"all wrong at once", map[string]string{"WEBHOOK_URL": "hooks.example", "API_URL": "ftp://x", "BOT_TOKEN": "a b"}, []string{"WEBHOOK_URL", "API_URL", "BOT_TOKEN", "BOT_TOKEN"}},
+		{"all wrong at once", map[string]string{"WEBHOOK_URL": "hooks.example", "API_URL": "ftp://x", "BOT_TOKEN": "a b", "TEMPLATE": "{{"},
+			[]string{"WEBHOOK_URL", "API_URL", "TEMPLATE", "BOT_TOKEN", "BOT_TOKEN"}},
 		{"metadata address", map[string]string{"WEBHOOK_URL": "http://169.254.169.254/x"}, []string{"WEBHOOK_URL"}},
-		{"fine", map[string]string{"WEBHOOK_URL": "https://hooks.example/x"}, nil},
-		{"fine too", map[string]string{"BOT_TOKEN": "xoxb-1", "CHANNEL": "#c"}, nil},
+		{"API with a query", map[string]string{"BOT_TOKEN": "t", "CHANNEL": "c", "API_URL": "https://x.example/?a=b"}, []string{"API_URL"}},
+		{"thread of a webhook", map[string]string{"WEBHOOK_URL": url, "THREAD": "record"}, []string{"THREAD"}},
+		{"thread of something else", map[string]string{"BOT_TOKEN": "t", "CHANNEL": "c", "THREAD": "case"}, []string{"THREAD"}},
+		{"two templates", map[string]string{"WEBHOOK_URL": url, "TEMPLATE": "x", "BLOCKS_TEMPLATE": `[{"type":"divider"}]`}, []string{"BLOCKS_TEMPLATE"}},
+		{"a template twice", map[string]string{"WEBHOOK_URL": url, "TEMPLATE": "x", "TEMPLATE_FILE": "x"}, []string{"TEMPLATE_FILE"}},
+		{"no such file", map[string]string{"WEBHOOK_URL": url, "BLOCKS_TEMPLATE_FILE": "/does/not/exist"}, []string{"BLOCKS_TEMPLATE_FILE"}},
+		{"no blocks", map[string]string{"WEBHOOK_URL": url, "BLOCKS_TEMPLATE": `{"type":"divider"}`}, []string{"BLOCKS_TEMPLATE"}},
+		{"blocks without type", map[string]string{"WEBHOOK_URL": url, "BLOCKS_TEMPLATE": `[{"text":"x"}]`}, []string{"BLOCKS_TEMPLATE"}},
+		{"fine", map[string]string{"WEBHOOK_URL": url}, nil},
+		{"fine too", map[string]string{"BOT_TOKEN": "xoxb-1", "CHANNEL": "#c", "THREAD": "record"}, nil},
 	} {
 		_, err := connectortest.New(t, Kind(), c.settings, connectors.Env{})
 		var got []string
@@ -308,11 +264,39 @@ func TestSettings(t *testing.T) {
 	}
 }
 
+func TestShareNamesTheChannel(t *testing.T) {
+	a := settings{WebhookURL: "https://hooks.example/a-s3cret"}
+	b := settings{BotToken: "xoxb-s3cret", Channel: "#Alerts"}
+	for _, same := range [][2]settings{
+		{a, {WebhookURL: a.WebhookURL, Template: "x"}},
+		{b, {BotToken: b.BotToken, Channel: "alerts", Thread: "record"}},
+		{b, {BotToken: b.BotToken, Channel: b.Channel, APIUrl: "https://slack.com/api"}},
+	} {
+		if share(&same[0]) != share(&same[1]) || share(&same[0]) == "" {
+			t.Errorf("Share(%+v) differs from Share(%+v): want one rate", same[0], same[1])
+		}
+	}
+	for _, other := range [][2]settings{
+		{a, {WebhookURL: "https://hooks.example/b"}},
+		{a, b},
+		{b, {BotToken: b.BotToken, Channel: "#other"}},
+		{b, {BotToken: "xoxb-other", Channel: b.Channel}},
+		{b, {BotToken: b.BotToken, Channel: b.Channel, APIUrl: "https://slack.example/api"}},
+	} {
+		if share(&other[0]) == share(&other[1]) {
+			t.Errorf("Share(%+v) = Share(%+v): want two rates", other[0], other[1])
+		}
+	}
+	if s := share(&a) + share(&b); strings.Contains(s, "s3cret") {
+		t.Errorf("Share holds a secret: %s", s)
+	}
+}
+
 func TestAddressesAreCheckedAtDialTime(t *testing.T) {
 	u := &url.URL{Scheme: "http", Host: "169.254.169.254", Path: hookPath}
-	client := connectors.HTTPClient(nil, nil)
+	client := connectors.HTTPClient(connectors.HTTPOptions{})
 	send, try := webhook(client, u, "t")
-	if err := send(t.Context(), "id", message{text: "x"}); !errors.Is(err, connectors.ErrAddressRefused) {
+	if _, err := send(t.Context(), post{message: message{text: "x"}}); !errors.Is(err, connectors.ErrAddressRefused) {
 		t.Errorf("post to a metadata address = %v, want %v", err, connectors.ErrAddressRefused)
 	}
 	_, tryAPI := webAPI(client, u.String()+"/", token, "C1", "t")
@@ -323,125 +307,46 @@ func TestAddressesAreCheckedAtDialTime(t *testing.T) {
 	}
 }
 
-func TestEscapeKeepsTheLimitInCharacters(t *testing.T) {
-	for _, unit := range []string{"x", "é", "日", "🕵"} {
-		for _, n := range []int{maxHeader - 1, maxHeader, maxHeader + 1, maxHeader * 20} {
-			got := escape(strings.Repeat(unit, n), maxHeader)
-			if n <= maxHeader && got != strings.Repeat(unit, n) {
-				t.Errorf("escape(%d × %q) = %q, want it whole", n, unit, got)
-			}
-			if n > maxHeader && (utf8.RuneCountInString(got) > maxHeader || !strings.HasSuffix(got, " more characters")) {
-				t.Errorf("escape(%d × %q) = %d characters, %q", n, unit, utf8.RuneCountInString(got), got)
-			}
-		}
-	}
-	// Entities count as they are written, and are never cut.
-	for n := 25; n <= 35; n++ {
-		got := escape(strings.Repeat("&", n), 150)
-		if whole := strings.Repeat("&amp;", n); n <= 30 && got != whole || n > 30 && utf8.RuneCountInString(got) > 150 {
-			t.Errorf("escape(%d × &) = %q", n, got)
-		}
-	}
-	want := strings.Repeat("x", 127) + "… 1,234 more characters"
-	if got := escape(strings.Repeat("x", 127+1234), 150); got != want {
-		t.Errorf("escape = %q, want %q", got, want)
-	}
-}
-
-func TestManyChangesAreCountedNotLost(t *testing.T) {
-	for _, n := range []int{maxChanges - 1, maxChanges, maxChanges + 1, 500} {
-		e := connectortest.Samples()[1].Event
-		e.Data.Changes = nil
-		for i := range n {
-			e.Data.Changes = append(e.Data.Changes, events.Change{Path: fmt.Sprintf("/f%d", i), To: json.RawMessage("1")})
-		}
-		m, err := render([]events.Event{e})
+// What Preview shows is what is posted.
+func TestPreviewIsWhatIsPosted(t *testing.T) {
+	for name, s := range map[string]*settings{
+		"webhook": {WebhookURL: "https://hooks.example" + hookPath},
+		"web api": {BotToken: token, Channel: "C1"},
+	} {
+		f := newFakeSlack()
+		c := connected(t, f, s, connectors.Env{})
+		d := one(connectortest.Samples()[1].Event)
+		text, err := c.Preview(d)
 		if err != nil {
 			t.Fatal(err)
 		}
-		blocks, err := json.Marshal(m.blocks)
-		if err != nil {
+		if strings.Contains(text, "s3cret") || !strings.Contains(text, "\n  \"text\": ") {
+			t.Errorf("%s: Preview = %s, want indented JSON without secrets", name, text)
+		}
+		if err := c.Deliver(t.Context(), d); err != nil {
 			t.Fatal(err)
 		}
-		note := ""
-		switch left := n - maxChanges; {
-		case left == 1:
-			note = "… and 1 more change_"
-		case left > 1:
-			note = fmt.Sprintf("… and %d more changes_", left)
+		var p struct {
+			Channel, Text string
+			Blocks        []map[string]any
+			Metadata      json.RawMessage
 		}
-		if got := strings.Contains(string(blocks), "more change"); got != (note != "") || !strings.Contains(string(blocks), note) {
-			t.Errorf("%d changes: want the note %q in %s", n, note, blocks)
+		if err := json.Unmarshal([]byte(text), &p); err != nil {
+			t.Fatal(err)
+		}
+		got := f.messages()[0]
+		if diff := cmp.Diff(p.Blocks, got.blocks); diff != "" || p.Text != got.text || p.Channel != s.Channel || (p.Metadata != nil) != (s.Channel != "") {
+			t.Errorf("%s: Preview = %s, but posted was %q (-preview +posted):\n%s", name, text, got.text, diff)
 		}
 	}
 }
 
-func TestSeveralEventsShareAMessage(t *testing.T) {
-	var all []events.Event
-	for range 40 {
-		all = append(all, connectortest.Samples()[1].Event)
-	}
-	m, err := render(all)
+// connected is a connector that reaches f without a socket.
+func connected(t testing.TB, f *fakeSlack, s *settings, env connectors.Env) *connector {
+	t.Helper()
+	c, err := s.connector(&http.Client{Transport: f}, env)
 	if err != nil {
 		t.Fatal(err)
 	}
-	blocks, err := json.Marshal(m.blocks)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := valid(m.text, blocks); err != nil {
-		t.Error(err)
-	}
-	if !strings.Contains(string(blocks), "more events") {
-		t.Errorf("no word on the events left out: %s", blocks)
-	}
-}
-
-func FuzzEscape(f *testing.F) {
-	for _, sample := range connectortest.Hostile() {
-		f.Add(sample.Event.Data.ID, 100)
-	}
-	f.Add("<!channel> & \xff\x00", 20)
-	f.Fuzz(func(t *testing.T, s string, limit int) {
-		limit = 1 + (limit&0xffff)%5000
-		got := escape(s, limit)
-		if utf8.RuneCountInString(got) > limit {
-			t.Errorf("escape(%q, %d) has %d characters", s, limit, utf8.RuneCountInString(got))
-		}
-		for _, e := range []string{"&amp;", "&lt;", "&gt;"} {
-			got = strings.ReplaceAll(got, e, "")
-		}
-		if strings.ContainsAny(got, "<>&") || !utf8.ValidString(got) {
-			t.Errorf("escape(%q, %d) = %q", s, limit, got)
-		}
-	})
-}
-
-func FuzzRender(f *testing.F) {
-	f.Add(`{"name":"<!channel>"}`, "/name", `"a"`, `"<@U1>"`, "m")
-	f.Fuzz(func(t *testing.T, record, path, from, to, text string) {
-		for _, raw := range []string{record, from, to} {
-			if !json.Valid([]byte(raw)) {
-				return // not an event
-			}
-		}
-		e := connectortest.Samples()[1].Event
-		e.Data.Record = json.RawMessage(record)
-		e.Data.Changes = []events.Change{{Path: path, From: json.RawMessage(from), To: json.RawMessage(to)}}
-		e.Data.Account, e.Data.Message = text, text
-		for _, action := range []events.Action{events.Created, events.Updated} {
-			e.Data.Action = action
-			m, err := render([]events.Event{e})
-			if err != nil {
-				continue // refused, not misread
-			}
-			blocks, err := json.Marshal(m.blocks)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := valid(m.text, blocks); err != nil {
-				t.Errorf("%s: %v", action, err)
-			}
-		}
-	})
+	return c
 }

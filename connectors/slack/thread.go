@@ -1,0 +1,46 @@
+package slack
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"strings"
+
+	"github.com/trackops-notifier/trackops-notifier/connectors"
+	"github.com/trackops-notifier/trackops-notifier/events"
+)
+
+// A thread is where the messages about one record are. The zero value is of a
+// delivery that has none.
+type thread struct {
+	key string // in the connector's memory
+	ts  string // Slack's name of the first message; "" if there is none yet
+}
+
+// recall returns the thread of the delivery. What is about several records has
+// none, and neither has an operational event: in an old thread nobody sees it.
+func (c *connector) recall(ctx context.Context, d connectors.Delivery) (thread, error) {
+	if c.memory == nil || d.Digest != nil || len(d.Events) != 1 || d.Events[0].Data.Collection == events.System {
+		return thread{}, nil
+	}
+	t := thread{key: threadKey(c.channel, d.Events[0].Data)}
+	var err error
+	t.ts, err = c.memory.Recall(ctx, t.key)
+	return t, err
+}
+
+// remember keeps the message as the first of its thread, if it is: because there
+// was none before, or because Slack no longer knows that and posted ours outside.
+func (c *connector) remember(ctx context.Context, t thread, r reply) error {
+	if t.key == "" || r.ts == "" || r.thread == t.ts && t.ts != "" {
+		return nil
+	}
+	return c.memory.Remember(ctx, t.key, r.ts)
+}
+
+// threadKey is the record's name in a connector's memory. A ts means something in
+// one channel only.
+func threadKey(channel string, d events.Data) string {
+	sum := sha256.Sum256([]byte(strings.Join([]string{channel, d.Account, d.Collection, d.ID}, "\x00")))
+	return "thread-" + base64.RawURLEncoding.EncodeToString(sum[:])
+}
