@@ -74,6 +74,12 @@ func (d Delivery) Answer(status int, text string) {
 	}
 }
 
+// OnAnswer returns d with hear told of every [Delivery.Answer], at once.
+func (d Delivery) OnAnswer(hear func(Answer)) Delivery {
+	d.answer = hear
+	return d
+}
+
 // A Kind is a type of connector, as CONNECTOR_<NAME>_TYPE names it.
 type Kind struct {
 	Name string // lower case: "slack"

@@ -3,7 +3,6 @@ package connectors
 import (
 	"context"
 	"crypto/tls"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
@@ -35,20 +34,20 @@ var never = []netip.Prefix{
 	netip.MustParsePrefix("fd20:ce::254/128"),   // Google Cloud
 }
 
-// CheckAddress returns an error, with [ErrAddressRefused], for an address that no
-// endpoint has: link-local, cloud metadata, unspecified, multicast, broadcast,
-// also when written as an IPv6 address that carries the IPv4 one. Private
-// addresses are accepted, for endpoints come from the operator. If allow is not
-// empty only addresses in it are accepted, and still none of the former.
+// CheckAddress returns an error, [ErrAddressRefused] marked as unsafe, for an
+// address that no endpoint has: link-local, cloud metadata, unspecified, multicast,
+// broadcast, also when written as an IPv6 address that carries the IPv4 one.
+// Private addresses are accepted, for endpoints come from the operator. If allow is
+// not empty only addresses in it are accepted, and still none of the former.
 func CheckAddress(ip netip.Addr, allow []netip.Prefix) error {
 	outer := ip.WithZone("").Unmap()
 	for _, a := range []netip.Addr{outer, carried(outer)} {
 		if a.IsUnspecified() || a.IsLinkLocalUnicast() || a.IsMulticast() || inAny(a, never) {
-			return fmt.Errorf("%w: %s is link-local, of cloud metadata or of no single host", ErrAddressRefused, ip)
+			return fault.Unsafe(fmt.Errorf("%w: %s is link-local, of cloud metadata or of no single host", ErrAddressRefused, ip))
 		}
 	}
 	if len(allow) > 0 && !inAny(outer, allow) {
-		return fmt.Errorf("%w: %s is in no allowed network", ErrAddressRefused, ip)
+		return fault.Unsafe(fmt.Errorf("%w: %s is in no allowed network", ErrAddressRefused, ip))
 	}
 	return nil
 }
@@ -86,29 +85,43 @@ func Dialer(allow []netip.Prefix) *net.Dialer {
 		ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
 			to, err := netip.ParseAddrPort(address)
 			if err != nil {
-				return fmt.Errorf("%w: %w", ErrAddressRefused, err)
+				return fault.Unsafe(fmt.Errorf("%w: %w", ErrAddressRefused, err))
 			}
 			return CheckAddress(to.Addr(), allow)
 		},
 	}
 }
 
-// HTTPClient returns a client for one endpoint: no proxy, no redirect followed, no
-// decompression, addresses checked by [Dialer]. tlsConfig may be nil. The time of
-// a request is bounded by its context; five minutes is only a last resort.
-func HTTPClient(allow []netip.Prefix, tlsConfig *tls.Config) *http.Client {
+// HTTPOptions is what [HTTPClient] needs to know of an endpoint. Zero fields take
+// the default in their comment.
+type HTTPOptions struct {
+	Allow []netip.Prefix                   // networks that may be connected to; all that [CheckAddress] accepts
+	TLS   *tls.Config                      // the system's authorities, no client certificate
+	Proxy func(*url.URL) (*url.URL, error) // as [Env.Proxy]; none
+}
+
+// HTTPClient returns a client for one endpoint: no redirect followed, no
+// decompression, addresses checked by [Dialer]. Behind a proxy that is the proxy's
+// own address, see [Env.CheckNetworks]. The time of a request is bounded by its
+// context; five minutes is only a last resort.
+func HTTPClient(o HTTPOptions) *http.Client {
+	transport := &http.Transport{
+		DialContext:            Dialer(o.Allow).DialContext,
+		TLSClientConfig:        o.TLS,
+		ForceAttemptHTTP2:      true,
+		DisableCompression:     true,
+		MaxIdleConnsPerHost:    4,
+		IdleConnTimeout:        90 * time.Second,
+		TLSHandshakeTimeout:    10 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+		OnProxyConnectResponse: fault.FromProxy,
+	}
+	if o.Proxy != nil {
+		transport.Proxy = func(r *http.Request) (*url.URL, error) { return o.Proxy(r.URL) }
+	}
 	return &http.Client{
-		Timeout: 5 * time.Minute,
-		Transport: &http.Transport{
-			DialContext:            Dialer(allow).DialContext,
-			TLSClientConfig:        tlsConfig,
-			ForceAttemptHTTP2:      true,
-			DisableCompression:     true,
-			MaxIdleConnsPerHost:    4,
-			IdleConnTimeout:        90 * time.Second,
-			TLSHandshakeTimeout:    10 * time.Second,
-			MaxResponseHeaderBytes: 64 << 10,
-		},
+		Timeout:       5 * time.Minute,
+		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
@@ -147,69 +160,3 @@ func ParseEndpoint(setting, value string) (*url.URL, error) {
 	}
 	return nil, &SettingError{Setting: setting, Problem: problem, Accepted: "an absolute http or https URL such as https://hooks.example.com/path"}
 }
-
-// maxErrorText bounds what of an error is kept: the other side may say anything.
-const maxErrorText = 600
-
-// minSecret is the length in bytes below which a value is no secret but a word, as
-// in a header "X-Env: eu": blacking it out would only spoil the text.
-const minSecret = 4
-
-// Redact makes an error fit for a log. It returns err as it is, unless its text
-// holds one of the secrets, plain or in base64, or more than a line: then an error
-// of the same class with the secrets blacked out. The other side's words are
-// useful in an error, and may repeat what we said.
-func Redact(err error, secrets ...string) error {
-	if err == nil {
-		return nil
-	}
-	text := err.Error()
-	for _, s := range secrets {
-		if len(s) < minSecret {
-			continue
-		}
-		for _, form := range []string{
-			s, url.QueryEscape(s), url.PathEscape(s),
-			// Padding, which may follow, tells nothing.
-			base64.RawStdEncoding.EncodeToString([]byte(s)), base64.RawURLEncoding.EncodeToString([]byte(s)),
-		} {
-			text = strings.ReplaceAll(text, form, "[redacted]")
-		}
-	}
-	if text = Shorten(OneLine(text), maxErrorText); text == err.Error() {
-		return err
-	}
-	return reclass(text, err)
-}
-
-// reclass makes an error of text with the class of err and nothing else of it.
-func reclass(text string, err error) error {
-	clean := &redacted{text: text}
-	for _, class := range []error{context.Canceled, context.DeadlineExceeded, ErrAddressRefused} {
-		if errors.Is(err, class) {
-			clean.classes = append(clean.classes, class)
-		}
-	}
-	if code := fault.Status(err); code != 0 {
-		clean.classes = append(clean.classes, &fault.StatusError{Code: code})
-	}
-	var out error = clean
-	if d, ok := fault.After(err); ok {
-		out = fault.RetryAfter(d, out)
-	}
-	if fault.IsPermanent(err) {
-		out = fault.Permanent(out)
-	}
-	if fault.IsGone(err) {
-		out = fault.Gone(out)
-	}
-	return out
-}
-
-type redacted struct {
-	text    string
-	classes []error
-}
-
-func (r *redacted) Error() string   { return r.text }
-func (r *redacted) Unwrap() []error { return r.classes }

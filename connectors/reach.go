@@ -14,12 +14,18 @@ import (
 const certificateVerdict = time.Second
 
 // Reach connects to the host of u as client, which is of [HTTPClient], would for a
-// request: to the same addresses, with the same TLS. It hangs up before a request.
-// Its errors hold no more of u than the host.
+// request: to the same addresses, with the same TLS, through the same proxy. It
+// hangs up before a request; of a proxy for plain http it learns only that it is
+// there. Its errors hold no more of u than the host.
 func Reach(ctx context.Context, client *http.Client, u *url.URL) error {
 	transport, ok := client.Transport.(*http.Transport)
 	if !ok {
 		return fmt.Errorf("connect: a %T opens no connections", client.Transport)
+	}
+	if find := transport.Proxy; find != nil {
+		// NewClientConn would ask for the proxy of a host without its port.
+		transport = transport.Clone()
+		transport.Proxy = func(*http.Request) (*url.URL, error) { return find(&http.Request{URL: u}) }
 	}
 	conn, err := transport.NewClientConn(ctx, u.Scheme, net.JoinHostPort(u.Hostname(), u.Port()))
 	if ctx.Err() != nil {

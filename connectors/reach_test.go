@@ -44,7 +44,7 @@ func TestReachWaitsForTheVerdictOnOurCertificate(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = Reach(t.Context(), HTTPClient(nil, config), u)
+			err = Reach(t.Context(), HTTPClient(HTTPOptions{TLS: config}), u)
 			if (err == nil) != tc.trusted || err != nil && strings.Contains(err.Error(), "s3cret") {
 				t.Errorf("Reach = %v, want success %v", err, tc.trusted)
 			}

@@ -37,8 +37,9 @@ type Config struct {
 
 	// RootCAs verify the server; nil is the system's.
 	RootCAs *x509.CertPool
-	// Proxy returns the proxy for a request; nil is none. It is not asked for
-	// plain http.
+	// Proxy returns the proxy for a request; nil is none. It carries TLS from end
+	// to end and sees neither the token nor a record. It is not asked for the
+	// loopback host.
 	Proxy func(*http.Request) (*url.URL, error)
 	// Dial opens connections; nil is a net.Dialer.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -59,7 +60,7 @@ func New(cfg Config) (*Client, error) {
 	if err := errors.Join(checkCredentials(cfg), checkRate(cfg, base), checkLimits(cfg)); err != nil {
 		return nil, fmt.Errorf("trackops client: %w", err)
 	}
-	if base.Scheme == "http" {
+	if isLoopback(base.Hostname()) {
 		cfg.Proxy = nil
 	}
 	pace := newPace(cfg.Rate, cfg.LastRequest)

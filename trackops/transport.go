@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/trackops-notifier/trackops-notifier/internal/fault"
 )
 
 // newTransport returns a transport that sends each request at most once.
@@ -24,7 +26,8 @@ func newTransport(cfg Config, pace *pace) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Transport{
-		Proxy: cfg.Proxy,
+		Proxy:                  cfg.Proxy,
+		OnProxyConnectResponse: fault.FromProxy,
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			conn, err := dial(ctx, network, addr)
 			if err != nil {

@@ -32,7 +32,7 @@ func (p program) asker(ctx context.Context, cfg config, a account) (ask asker, b
 		return nil, false, fmt.Errorf("a notifier runs on DATA_DIR=%s but does not answer at its control socket, so its pace cannot be kept: its log says why", cfg.DataDir)
 	}
 	client, err := trackops.New(trackops.Config{
-		BaseURL: a.URL, Username: a.Username, Token: a.Token, Rate: cfg.Rate, Version: programVersion(),
+		BaseURL: a.URL, Username: a.Username, Token: a.Token, Rate: cfg.Rate, Version: programVersion(), Proxy: cfg.proxyOf,
 	})
 	if err != nil {
 		return nil, false, fmt.Errorf("account %s: %w", a.Subdomain, err)

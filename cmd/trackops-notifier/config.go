@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,14 +19,20 @@ type config struct {
 	Accounts    []account // at least one
 	Rate        float64   // requests a second to each account, above 0, at most 1
 	Collections []trackops.Collection
+	RecordURL   string // the pattern of links to records, for recordLink; "" for none
 	Poll        pollConfig
 	DataDir     string
 	NATS        natsConfig
 	Stream      streamConfig
 	HTTPListen  string // "" for none
-	LogLevel    slog.Level
-	LogFormat   string            // "text", "json", or "" to choose by the terminal
-	Connectors  []connectorConfig // by name
+
+	// Proxy returns the proxy for an address, or nil for none; nil if there is no
+	// proxy at all. It makes no errors.
+	Proxy func(*url.URL) (*url.URL, error)
+
+	LogLevel   slog.Level
+	LogFormat  string            // "text", "json", or "" to choose by the terminal
+	Connectors []connectorConfig // by name
 }
 
 // streamConfig limits what the stream of events keeps.
@@ -41,6 +48,9 @@ type settings struct {
 	Trackops struct {
 		API      apiSettings
 		Accounts string `desc:"several accounts instead of one: their subdomains, comma-separated; each has TRACKOPS_<KEY>_… variables"`
+		Record   struct {
+			URL string `desc:"where people see a record, for links in messages: an address with {subdomain}, {collection}, {id} and {field:<name>} in it, as https://{subdomain}.viewcases.com/{collection}/{id}; unset: no links"`
+		}
 	}
 	Poll struct {
 		Collections string `desc:"names of the collections to watch, comma-separated; unset: all documented ones and those that COLLECTION_<NAME>_PATH adds"`
@@ -57,6 +67,13 @@ type settings struct {
 	}
 	HTTP struct {
 		Listen string `default:"127.0.0.1:8080" desc:"address of /healthz, /readyz and /metrics; off for none"`
+		Proxy  string `secret:"true" desc:"proxy for endpoints of plain http, as HTTPS_PROXY"`
+	}
+	HTTPS struct {
+		Proxy string `secret:"true" desc:"proxy for Trackops and for endpoints of https: http://user:password@host:port, or socks5; never used for this machine. These three may be written in lower case, which counts more"`
+	}
+	No struct {
+		Proxy string `desc:"hosts that need no proxy, comma-separated: names, which include what is below them, addresses and CIDRs, each perhaps with a port; * for all"`
 	}
 	Log struct {
 		Level  string `default:"info" desc:"debug, info, warn or error"`
@@ -75,6 +92,7 @@ func loadConfig(environ []string, kinds []connectors.Kind) (config, error) {
 		Accounts:    l.accounts(s.Trackops.API, s.Trackops.Accounts),
 		Rate:        l.apiRate(s.Trackops.API.Rate),
 		Collections: l.collections(s.Poll.Collections),
+		RecordURL:   parse(l, "TRACKOPS_RECORD_URL", s.Trackops.Record.URL, acceptedRecordURL, readRecordURL),
 		Poll:        l.poll(s.Poll.MaxAge, s.Poll.SweepShare),
 		DataDir:     parse(l, "DATA_DIR", s.Data.Dir, "a folder, which is created if it does not exist", readFolder),
 		NATS:        l.nats(s.NATS),
@@ -87,7 +105,8 @@ func loadConfig(environ []string, kinds []connectors.Kind) (config, error) {
 		l.report("HTTP_LISTEN", "the address of NATS_LISTEN", "an address of its own")
 	}
 	l.feasible(c)
-	c.Connectors = l.connectors(kinds, c.Collections)
+	c.Proxy = l.proxies(s)
+	c.Connectors = l.connectors(behindProxy(kinds, c.Proxy), c.Collections)
 	l.rejectUnknown(kinds)
 	if err := l.err(); err != nil {
 		return config{}, err

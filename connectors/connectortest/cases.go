@@ -51,7 +51,8 @@ func (ss *session) deliver(t *testing.T, e events.Event) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	err := ss.Deliver(ctx, connectors.Delivery{ID: e.ID, Events: []events.Event{e}, Attempt: 1})
+	d := connectors.Delivery{ID: e.ID, Events: []events.Event{e}, Attempt: 1}
+	err := ss.Deliver(ctx, d.OnAnswer(func(a connectors.Answer) { ss.checkAnswer(t, a) }))
 	ss.checkError(t, err)
 	return err
 }
@@ -77,16 +78,30 @@ func (ss *session) accepted() []Received {
 func (s Suite) checkError(t *testing.T, err error) {
 	t.Helper()
 	for _, e := range chain(err) {
-		text := fmt.Sprintf("%v\n%+v\n%s", e, e, e.Error())
-		for _, secret := range s.Secrets {
-			for _, form := range []string{
-				secret, url.QueryEscape(secret), url.PathEscape(secret),
-				strings.TrimRight(base64.StdEncoding.EncodeToString([]byte(secret)), "="),
-				strings.TrimRight(base64.URLEncoding.EncodeToString([]byte(secret)), "="),
-			} {
-				if strings.Contains(text, form) {
-					t.Errorf("an error holds the secret %q: %s", secret, text)
-				}
+		s.checkText(t, "an error", fmt.Sprintf("%v\n%+v\n%s", e, e, e.Error()))
+	}
+}
+
+// checkAnswer checks what a connector reports of an answer: it is shown to people.
+func (s Suite) checkAnswer(t *testing.T, a connectors.Answer) {
+	t.Helper()
+	s.checkText(t, "an answer", a.Text)
+	if a.Text != connectors.OneLine(a.Text) || len([]rune(a.Text)) > 300 {
+		t.Errorf("the answer %.500q is not one line of at most 300 visible characters", a.Text)
+	}
+}
+
+// checkText looks for secrets in text, plain and encoded.
+func (s Suite) checkText(t *testing.T, what, text string) {
+	t.Helper()
+	for _, secret := range s.Secrets {
+		for _, form := range []string{
+			secret, url.QueryEscape(secret), url.PathEscape(secret),
+			strings.TrimRight(base64.StdEncoding.EncodeToString([]byte(secret)), "="),
+			strings.TrimRight(base64.URLEncoding.EncodeToString([]byte(secret)), "="),
+		} {
+			if strings.Contains(text, form) {
+				t.Errorf("%s holds the secret %q: %s", what, secret, text)
 			}
 		}
 	}

@@ -37,7 +37,7 @@ func newPager(settings any, env connectors.Env) (connectors.Connector, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &pager{client: connectors.HTTPClient(nil, nil), url: u.String(), agent: env.UserAgent(), secrets: []string{s.URL}}
+	p := &pager{client: connectors.HTTPClient(connectors.HTTPOptions{Proxy: env.Proxy}), url: u.String(), agent: env.UserAgent(), secrets: []string{s.URL}}
 	if path := u.RequestURI(); path != "/" {
 		p.secrets = append(p.secrets, path)
 	}

@@ -13,6 +13,7 @@ import (
 	"net/textproto"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
@@ -154,6 +155,7 @@ func (r *SMTPRemote) take() SMTPAnswer {
 
 func (r *SMTPRemote) note(got Received) {
 	r.mu.Lock()
+	got.At = time.Now()
 	r.received = append(r.received, got)
 	r.mu.Unlock()
 	r.arrived <- struct{}{}

@@ -22,6 +22,7 @@ import (
 	"net/textproto"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/trackops-notifier/trackops-notifier/connectors"
 )
@@ -40,8 +41,8 @@ type Suite struct {
 	// a kind without one), by the suffixes of their variables: "WEBHOOK_URL".
 	Settings func(addr string) map[string]string
 
-	// Secrets are the secret values within Settings. None may occur in an error,
-	// not even in base64 or when the remote repeats what it was sent.
+	// Secrets are the secret values within Settings. None may occur in an error or a
+	// reported answer, not even in base64 or when the remote repeats what it was sent.
 	Secrets []string
 
 	// ID returns the delivery's id as it went over the wire: the same at every
@@ -86,6 +87,7 @@ const (
 
 // Received is one delivery as it came over the wire.
 type Received struct {
+	At         time.Time // when all of it had arrived
 	Accepted   bool
 	Header     textproto.MIMEHeader // of the request or the mail
 	Body       []byte               // without the header
@@ -107,6 +109,7 @@ func Run(t *testing.T, s Suite) {
 	t.Run("repeated", s.repeated)
 	t.Run("concurrent", s.concurrent)
 	t.Run("hostile content", s.hostile)
+	t.Run("preview", s.preview)
 	if s.Remote == nil {
 		t.Logf("%s has no remote, so these do not apply: busy, refused, retry-after, hang-up, unreachable, cancelled, echo. Reason: %s", s.Kind.Name, s.NoRemote)
 		return

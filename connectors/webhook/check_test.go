@@ -13,6 +13,7 @@ import (
 
 	"github.com/trackops-notifier/trackops-notifier/connectors"
 	"github.com/trackops-notifier/trackops-notifier/connectors/connectortest"
+	"github.com/trackops-notifier/trackops-notifier/internal/fault"
 )
 
 var _ connectors.Checker = (*connector)(nil)
@@ -52,6 +53,9 @@ func TestCheckSendsNoRequest(t *testing.T) {
 		err := check(t, tc.settings)
 		if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
 			t.Errorf("%s: Check = %v, want %q", name, err, tc.want)
+		}
+		if unsafe := name == "not trusted" || name == "no allowed network"; fault.IsUnsafe(err) != unsafe {
+			t.Errorf("%s: Check = %v, unsafe %v, want %v", name, err, fault.IsUnsafe(err), unsafe)
 		}
 		if refused := errors.Is(err, connectors.ErrAddressRefused); refused != (tc.want == "address refused") {
 			t.Errorf("%s: Check = %v is a refused address: %v", name, err, refused)

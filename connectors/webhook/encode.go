@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/trackops-notifier/trackops-notifier/events"
+	"github.com/trackops-notifier/trackops-notifier/connectors"
 )
 
 // A payload is a request's body and the headers that describe it.
@@ -17,14 +17,14 @@ type payload struct {
 	body   []byte
 }
 
-// An encoder makes the payload of a delivery's events.
-type encoder func([]events.Event) (payload, error)
+// An encoder makes the payload of a delivery.
+type encoder func(connectors.Delivery) (payload, error)
 
 // structured is the CloudEvents structured mode: the body is the event as
 // [events.Event.Encode] writes it. Several events are a batch.
-func structured(all []events.Event) (payload, error) {
-	bodies := make([][]byte, 0, len(all))
-	for _, e := range all {
+func structured(d connectors.Delivery) (payload, error) {
+	bodies := make([][]byte, 0, len(d.Events))
+	for _, e := range d.Events {
 		enc, err := e.Encode()
 		if err != nil {
 			return payload{}, err
@@ -38,16 +38,18 @@ func structured(all []events.Event) (payload, error) {
 		return payload{header: map[string]string{"Content-Type": "application/cloudevents+json; charset=UTF-8"}, body: bodies[0]}, nil
 	}
 	batch := append(append([]byte("["), bytes.Join(bodies, []byte(","))...), ']')
-	return payload{header: map[string]string{"Content-Type": "application/cloudevents-batch+json; charset=UTF-8"}, body: batch}, nil
+	// Without a charset, which JSON needs none of: IsHTTPBatch of the Go SDK of
+	// CloudEvents compares the whole value.
+	return payload{header: map[string]string{"Content-Type": "application/cloudevents-batch+json"}, body: batch}, nil
 }
 
 // binary is the CloudEvents binary mode: attributes are headers, the body is the
-// data. It has no form for several events.
-func binary(all []events.Event) (payload, error) {
-	if len(all) != 1 {
-		return payload{}, fmt.Errorf("encode delivery: %d events: the binary format carries one", len(all))
+// data. It has no form for several events, which are a batch here too.
+func binary(d connectors.Delivery) (payload, error) {
+	if len(d.Events) != 1 {
+		return structured(d)
 	}
-	e := all[0]
+	e := d.Events[0]
 	enc, err := e.Encode()
 	if err != nil {
 		return payload{}, err
@@ -71,6 +73,25 @@ func binary(all []events.Event) (payload, error) {
 		h["ce-subject"] = attribute(e.Subject)
 	}
 	return payload{header: h, body: parts.Data}, nil
+}
+
+// templated writes what body makes of a delivery. One of which it makes nothing is
+// encoded as without it.
+func templated(body *connectors.Template, contentType string, env connectors.Env, encode encoder) encoder {
+	return func(d connectors.Delivery) (payload, error) {
+		data, err := connectors.NewTemplateData(d, env.Name, env.Link)
+		if err != nil {
+			return payload{}, err
+		}
+		text, err := body.Render(data)
+		if err != nil {
+			return payload{}, err
+		}
+		if strings.TrimSpace(text) == "" {
+			return encode(d)
+		}
+		return payload{header: map[string]string{"Content-Type": contentType}, body: []byte(text)}, nil
+	}
 }
 
 // attribute percent-encodes a value for a header, as the HTTP binding of CloudEvents

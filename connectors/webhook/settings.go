@@ -7,8 +7,10 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"mime"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -18,16 +20,19 @@ import (
 
 // The field names are such that envconfig splits them into the documented words.
 type settings struct {
-	URL           string `split_words:"true" secret:"true" desc:"address to post to; its path and query are kept out of logs"`
-	Secret        string `split_words:"true" secret:"true" desc:"signing secrets, whsec_ and base64 of 24 to 64 bytes, comma-separated, current first; empty sends unsigned"`
-	Format        string `split_words:"true" desc:"structured (default: one JSON document) or binary (attributes as ce- headers)"`
-	Headers       string `split_words:"true" secret:"true" desc:"more headers, one Name: value a line"`
-	BasicAuth     string `split_words:"true" secret:"true" desc:"user:password for HTTP basic authentication"`
-	BearerToken   string `split_words:"true" secret:"true" desc:"token for Authorization: Bearer"`
-	CAFile        string `split_words:"true" desc:"file of the certificate authorities (PEM) to trust instead of the system's"`
-	CertFile      string `split_words:"true" desc:"file of our client certificate (PEM); needs KEY_FILE"`
-	KeyFile       string `split_words:"true" desc:"file of the key of CERT_FILE (PEM)"`
-	AllowNetworks string `split_words:"true" desc:"networks that may be connected to, comma-separated CIDRs; empty is all but link-local and cloud metadata"`
+	URL              string `split_words:"true" secret:"true" desc:"address to post to; its path and query are kept out of logs"`
+	Secret           string `split_words:"true" secret:"true" desc:"signing secrets, whsec_ and base64 of 24 to 64 bytes, comma-separated, current first; empty sends unsigned"`
+	Format           string `split_words:"true" desc:"structured (default: one JSON document) or binary (attributes as ce- headers); several events in one delivery, as a digest, are a CloudEvents batch either way"`
+	BodyTemplate     string `split_words:"true" desc:"Go template of the body, instead of a CloudEvent; .Messages are all events of a delivery"`
+	BodyTemplateFile string `split_words:"true" desc:"path of a file with the template of the body"`
+	ContentType      string `split_words:"true" desc:"type of a body that a template makes, default application/json; values are escaped for JSON if it is one, and the result has to be JSON"`
+	Headers          string `split_words:"true" secret:"true" desc:"more headers, one Name: value a line"`
+	BasicAuth        string `split_words:"true" secret:"true" desc:"user:password for HTTP basic authentication"`
+	BearerToken      string `split_words:"true" secret:"true" desc:"token for Authorization: Bearer"`
+	CAFile           string `split_words:"true" desc:"file of the certificate authorities (PEM) to trust instead of the system's"`
+	CertFile         string `split_words:"true" desc:"file of our client certificate (PEM); needs KEY_FILE"`
+	KeyFile          string `split_words:"true" desc:"file of the key of CERT_FILE (PEM)"`
+	AllowNetworks    string `split_words:"true" desc:"networks that may be connected to, comma-separated CIDRs; empty is all but link-local and cloud metadata"`
 }
 
 // problems collects the mistakes in settings.
@@ -46,34 +51,74 @@ func build(s *settings, env connectors.Env) (*connector, error) {
 		p.all = append(p.all, err)
 	} else {
 		c.address = u.String()
-		if len(u.RequestURI()) > 1 {
-			c.secrets = append(c.secrets, u.RequestURI())
-		}
-		if len(u.Path) > 1 {
-			c.secrets = append(c.secrets, u.Path)
-		}
-		if u.RawQuery != "" {
-			c.secrets = append(c.secrets, u.RawQuery)
-		}
+		c.secrets = append(c.secrets, addressSecrets(u)...)
 	}
-	switch s.Format {
-	case "", "structured":
-		c.encode = structured
-	case "binary":
-		c.encode = binary
-	default:
-		p.add("FORMAT", fmt.Sprintf("is %q", s.Format), "structured or binary")
+	c.encode = p.encoder(s, env)
+	if c.keys, err = Keys(s.Secret); err != nil {
+		p.all = append(p.all, err)
 	}
-	c.keys = p.keys(s.Secret)
 	c.secrets = append(c.secrets, list(s.Secret)...)
 	c.secrets = append(c.secrets, p.header(c.header, s)...)
 	c.header.Set("User-Agent", env.UserAgent())
-	c.client = connectors.HTTPClient(p.networks(s.AllowNetworks), p.tls(s))
+	allow := p.networks(s.AllowNetworks)
+	p.all = append(p.all, env.CheckNetworks(u, allow))
+	c.secrets = append(c.secrets, env.ProxySecrets(u)...)
+	c.client = connectors.HTTPClient(connectors.HTTPOptions{Allow: allow, TLS: p.tls(s), Proxy: env.Proxy})
 	c.reach = func(ctx context.Context) error { return connectors.Reach(ctx, c.client, u) }
 	if err := errors.Join(p.all...); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+// encoder chooses how a delivery is written.
+func (p *problems) encoder(s *settings, env connectors.Env) encoder {
+	encode := structured
+	switch s.Format {
+	case "", "structured":
+	case "binary":
+		encode = binary
+	default:
+		p.add("FORMAT", fmt.Sprintf("is %q", s.Format), "structured or binary")
+	}
+	contentType, medium := s.ContentType, connectors.Plain
+	if contentType == "" {
+		contentType = "application/json"
+	}
+	media, _, err := mime.ParseMediaType(contentType)
+	if err != nil || !isPrintable(contentType) {
+		p.add("CONTENT_TYPE", fmt.Sprintf("%q is no media type", contentType), "a media type such as application/json or text/plain; charset=utf-8")
+	}
+	if media == "application/json" || strings.HasSuffix(media, "+json") {
+		medium = connectors.JSON
+	}
+	body, err := connectors.ReadTemplate("BODY_TEMPLATE", s.BodyTemplate, s.BodyTemplateFile, medium)
+	switch {
+	case err != nil:
+		p.all = append(p.all, err)
+	case body == nil && s.ContentType != "":
+		p.add("CONTENT_TYPE", "set without BODY_TEMPLATE", "nothing: the type of a CloudEvent is given")
+	case body != nil:
+		return templated(body, contentType, env, encode)
+	}
+	return encode
+}
+
+// addressSecrets are the path and the query of u, and what in them is long enough
+// to be a secret by itself: an answer may quote "hooks/p4th" or "key: qu3ry".
+func addressSecrets(u *url.URL) []string {
+	const shortest = 6
+	secrets := []string{u.RequestURI(), u.Path, u.RawQuery}
+	pieces := strings.FieldsFunc(u.RequestURI()+"/"+u.Path, func(r rune) bool { return strings.ContainsRune("/?&=", r) })
+	for _, values := range u.Query() {
+		pieces = append(pieces, values...)
+	}
+	for _, piece := range pieces {
+		if len(piece) >= shortest {
+			secrets = append(secrets, piece)
+		}
+	}
+	return secrets
 }
 
 // list splits at commas, trims, and drops what is empty.
@@ -85,31 +130,6 @@ func list(s string) []string {
 		}
 	}
 	return out
-}
-
-// keys decodes the signing secrets. The lengths are those of Standard Webhooks:
-// its libraries accept an empty secret, which would sign nothing.
-func (p *problems) keys(secrets string) [][]byte {
-	const accepted = "whsec_ followed by base64 of 24 to 64 random bytes, several comma-separated"
-	var keys [][]byte
-	for i, secret := range list(secrets) {
-		encoded, ok := strings.CutPrefix(secret, "whsec_")
-		key, err := base64.StdEncoding.DecodeString(encoded)
-		switch {
-		case !ok:
-			p.add("SECRET", fmt.Sprintf("number %d does not begin with whsec_", i+1), accepted)
-		case err != nil:
-			p.add("SECRET", fmt.Sprintf("number %d is not base64 after whsec_", i+1), accepted)
-		case len(key) < 24 || len(key) > 64:
-			p.add("SECRET", fmt.Sprintf("number %d has %d bytes", i+1, len(key)), accepted)
-		default:
-			keys = append(keys, key)
-		}
-	}
-	if secrets != "" && len(list(secrets)) == 0 {
-		p.add("SECRET", "holds only commas", accepted)
-	}
-	return keys
 }
 
 // header fills h from the settings and returns the values that are secret.

@@ -1,9 +1,9 @@
-// Package webhook posts events to an HTTP endpoint as CloudEvents 1.0, signed by
-// Standard Webhooks. It never follows a redirect, and no error of it holds the
-// path or the query of the endpoint: they are secrets.
+// Package webhook posts events to an HTTP endpoint as CloudEvents 1.0, or as a
+// template has it, signed by Standard Webhooks. It never follows a redirect, and no
+// error of it holds the path or the query of the endpoint: they are secrets.
 //
 // Success is a status of 2xx and nothing else. Every other answer is temporary;
-// only an event that cannot be encoded is permanent.
+// only an event that cannot be encoded or rendered is permanent.
 package webhook
 
 import (
@@ -19,7 +19,7 @@ import (
 )
 
 // Of an answer only the status counts. This much of its body is read, for so long,
-// to use the connection again.
+// to use the connection again, and for an excerpt.
 const (
 	maxAnswer     = 16 << 10
 	maxAnswerTime = time.Second
@@ -57,21 +57,21 @@ type connector struct {
 	header  http.Header // of every request
 	keys    [][]byte    // for signing, current first
 	encode  encoder
-	secrets []string // to keep out of errors
+	secrets []string // to keep out of errors and excerpts
 	now     func() time.Time
 	reach   func(ctx context.Context) error // the host, without a request
 }
 
 // Deliver posts d once.
 func (c *connector) Deliver(ctx context.Context, d connectors.Delivery) error {
-	p, err := c.encode(d.Events)
+	p, err := c.encode(d)
 	if err != nil {
 		return fault.Permanent(err)
 	}
 	if !isPlainID(d.ID) {
 		return fault.Permanent(fmt.Errorf("post to webhook: delivery id %q cannot be signed", d.ID))
 	}
-	if err := c.post(ctx, d.ID, p); err != nil {
+	if err := c.post(ctx, d, p); err != nil {
 		return connectors.Redact(fmt.Errorf("post to webhook: %w", err), c.secrets...)
 	}
 	return nil
@@ -85,7 +85,8 @@ func (c *connector) Check(ctx context.Context) error {
 	return nil
 }
 
-func (c *connector) post(ctx context.Context, id string, p payload) error {
+// post makes the request and puts the answer on record, whatever it is.
+func (c *connector) post(ctx context.Context, d connectors.Delivery, p payload) error {
 	ctx, leave := context.WithCancel(ctx)
 	defer leave()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.address, bytes.NewReader(p.body))
@@ -96,7 +97,7 @@ func (c *connector) post(ctx context.Context, id string, p payload) error {
 	for name, value := range p.header {
 		req.Header.Set(name, value)
 	}
-	sign(req.Header, c.keys, id, c.now(), p.body)
+	sign(req.Header, c.keys, d.ID, c.now(), p.body)
 	resp, err := c.client.Do(req)
 	if err != nil {
 		return fault.WithoutURL(err)
@@ -104,7 +105,8 @@ func (c *connector) post(ctx context.Context, id string, p payload) error {
 	defer resp.Body.Close()
 	// The other side has answered: what is wrong with the body does not matter.
 	enough := time.AfterFunc(maxAnswerTime, leave)
-	_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer)
+	said, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	enough.Stop()
+	d.Answer(resp.StatusCode, connectors.RedactText(string(said), c.secrets...))
 	return fault.FromHTTP(resp)
 }

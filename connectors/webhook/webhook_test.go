@@ -130,9 +130,18 @@ func start(t *testing.T, settings map[string]string, answers ...connectortest.HT
 
 func deliver(t *testing.T, c connectors.Connector, all ...events.Event) error {
 	t.Helper()
+	_, err := ask(t, c, all...)
+	return err
+}
+
+// ask delivers, and returns what the connector reported of the answer.
+func ask(t *testing.T, c connectors.Connector, all ...events.Event) (said []connectors.Answer, err error) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	return c.Deliver(ctx, connectors.Delivery{ID: all[0].ID, Events: all, Attempt: 1})
+	d := connectors.Delivery{ID: all[0].ID, Events: all, Attempt: 1}
+	err = c.Deliver(ctx, d.OnAnswer(func(a connectors.Answer) { said = append(said, a) }))
+	return said, err
 }
 
 func TestSignatureIsThatOfTheStandardsVector(t *testing.T) {
@@ -221,7 +230,14 @@ func TestAnswers(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			conn, remote := start(t, nil, c.answer)
-			err := deliver(t, conn, connectortest.Samples()[0].Event)
+			said, err := ask(t, conn, connectortest.Samples()[0].Event)
+			status := c.answer.Status
+			if c.answer.Raw != "" {
+				status = 200
+			}
+			if len(said) != 1 || said[0].Status != status {
+				t.Errorf("reported answers %v, want one with status %d", said, status)
+			}
 			if (err == nil) != (c.want == 0) || fault.Status(err) != c.want || fault.IsPermanent(err) {
 				t.Errorf("Deliver = %v, want status %d, temporary", err, c.want)
 			}
@@ -235,6 +251,39 @@ func TestAnswers(t *testing.T) {
 				t.Errorf("the error holds the path: %v", err)
 			}
 		})
+	}
+}
+
+// What the other side says is kept for whoever asks why, whether it accepted or
+// not: one line, without anything that we have sent and that is secret.
+func TestTheAnswerIsReported(t *testing.T) {
+	type answer = connectortest.HTTPAnswer
+	settings := map[string]string{"BEARER_TOKEN": "b34rer/t0ken", "HEADERS": "X-Key: he4der-value"}
+	for _, c := range []struct {
+		name   string
+		answer answer
+		want   connectors.Answer
+	}{
+		{"nothing", answer{Status: 204}, connectors.Answer{Status: 204}},
+		{"thanks", answer{Status: 200, Body: "queued as 17\n"}, connectors.Answer{Status: 200, Text: "queued as 17"}},
+		{"why not", answer{Status: 400, Body: "{\n  \"error\": \"no field name\"\n}"}, connectors.Answer{Status: 400, Text: `{ "error": "no field name" }`}},
+		{"no such path", answer{Status: 404, Body: "Cannot POST /hooks/p4th-s3cret"}, connectors.Answer{Status: 404, Text: "Cannot POST [redacted]"}},
+		{"path without its slash", answer{Status: 404, Body: "The route hooks/p4th-s3cret was not found"}, connectors.Answer{Status: 404, Text: "The route hooks/[redacted] was not found"}},
+		{"part of the query", answer{Status: 403, Body: `{"key":"qu3ry-s3cret"}`}, connectors.Answer{Status: 403, Text: `{"key":"[redacted]"}`}},
+		{"our headers", answer{Status: 401, Body: `{"a":"Bearer b34rer\/t0ken","b":"he4der-value"}`}, connectors.Answer{Status: 401, Text: `{"a":"Bearer [redacted]","b":"[redacted]"}`}},
+		{"a redirect", answer{Status: 302, Header: map[string]string{"Location": "/x"}, Body: "moved"}, connectors.Answer{Status: 302, Text: "moved"}},
+		{"junk", answer{Status: 500, Body: "\x00\x1b[31m\xff\u202e"}, connectors.Answer{Status: 500, Text: `\u0000\u001b[31m` + "\uFFFD" + `\u202e`}},
+		{"cut off", answer{Raw: "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nso far"}, connectors.Answer{Status: 200, Text: "so far"}},
+	} {
+		conn, _ := start(t, settings, c.answer)
+		said, _ := ask(t, conn, connectortest.Samples()[0].Event)
+		if len(said) != 1 || said[0] != c.want {
+			t.Errorf("%s: reported %+v, want %+v", c.name, said, c.want)
+		}
+	}
+	conn, _ := start(t, nil, answer{Raw: "HTTP/1.1 20"})
+	if said, err := ask(t, conn, connectortest.Samples()[0].Event); len(said) != 0 || err == nil {
+		t.Errorf("without an answer: reported %+v, %v", said, err)
 	}
 }
 
@@ -263,7 +312,7 @@ func TestTLS(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := deliver(t, c, connectortest.Samples()[0].Event); (err == nil) != trusted || fault.IsPermanent(err) {
+		if err := deliver(t, c, connectortest.Samples()[0].Event); (err == nil) != trusted || fault.IsPermanent(err) || fault.IsUnsafe(err) == trusted {
 			t.Errorf("with the authority %v: Deliver = %v", trusted, err)
 		}
 	}
@@ -281,34 +330,17 @@ func TestAddressesAreCheckedAtDialTime(t *testing.T) {
 			allow = []netip.Prefix{netip.MustParsePrefix(c.allow)}
 		}
 		conn := &connector{
-			client: connectors.HTTPClient(allow, nil), address: "http://" + c.host + ":" + port + path,
+			client: connectors.HTTPClient(connectors.HTTPOptions{Allow: allow}), address: "http://" + c.host + ":" + port + path,
 			header: make(http.Header), encode: structured, now: time.Now,
 		}
 		err := deliver(t, conn, connectortest.Samples()[0].Event)
-		if !errors.Is(err, connectors.ErrAddressRefused) || fault.IsPermanent(err) || len(remote.Received()) != 0 {
+		if !errors.Is(err, connectors.ErrAddressRefused) || !fault.IsUnsafe(err) || fault.IsPermanent(err) || len(remote.Received()) != 0 {
 			t.Errorf("to %s, allowed %q: Deliver = %v, want %v", c.host, c.allow, err, connectors.ErrAddressRefused)
 		}
 	}
 	c, _ := start(t, map[string]string{"ALLOW_NETWORKS": "10.0.0.0/8, 127.0.0.0/8"})
 	if err := deliver(t, c, connectortest.Samples()[0].Event); err != nil {
 		t.Errorf("to an allowed network: Deliver = %v, want nil", err)
-	}
-}
-
-func TestBatch(t *testing.T) {
-	c, remote := start(t, map[string]string{"SECRET": current})
-	all := []events.Event{connectortest.Samples()[0].Event, connectortest.Samples()[1].Event}
-	if err := deliver(t, c, all...); err != nil {
-		t.Fatal(err)
-	}
-	r := remote.Received()[0]
-	var got []events.Event
-	if err := json.Unmarshal(r.Body, &got); err != nil || len(got) != 2 || got[1].ID != all[1].ID || !strings.HasPrefix(r.Header.Get("Content-Type"), "application/cloudevents-batch+json") {
-		t.Errorf("batch %s: %s, %v", r.Header.Get("Content-Type"), r.Body, err)
-	}
-	c, _ = start(t, map[string]string{"FORMAT": "binary"})
-	if err := deliver(t, c, all...); !fault.IsPermanent(err) {
-		t.Errorf("two events in the binary format: Deliver = %v, want a permanent error", err)
 	}
 }
 

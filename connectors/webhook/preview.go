@@ -1,0 +1,34 @@
+package webhook
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/trackops-notifier/trackops-notifier/connectors"
+	"github.com/trackops-notifier/trackops-notifier/internal/fault"
+)
+
+// Preview returns the body that Deliver would post about d, JSON with indents,
+// below the headers that describe it. The address, the signature and the headers of
+// every request are not shown.
+func (c *connector) Preview(d connectors.Delivery) (string, error) {
+	p, err := c.encode(d)
+	if err != nil {
+		return "", fault.Permanent(err)
+	}
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(p.header)) {
+		fmt.Fprintf(&b, "%s: %s\n", name, p.header[name])
+	}
+	fmt.Fprintf(&b, "webhook-id: %s\n\n", d.ID)
+	body := bytes.TrimSpace(p.body)
+	var indented bytes.Buffer
+	if json.Indent(&indented, body, "", "  ") == nil {
+		body = indented.Bytes()
+	}
+	return b.String() + string(body) + "\n", nil
+}
