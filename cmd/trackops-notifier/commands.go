@@ -23,8 +23,8 @@ type command struct {
 
 func commands() []command {
 	return []command{
-		runCommand(), demoCommand(), checkCommand(), statusCommand(), healthCommand(), testSendCommand(),
-		eventsCommand(), deadCommand(), exportCommand(), confirmCommand(), probeCommand(), versionCommand(),
+		runCommand(), demoCommand(), checkCommand(), statusCommand(), healthCommand(), testSendCommand(), renderCommand(), backtestCommand(),
+		eventsCommand(), deadCommand(), explainCommand(), exportCommand(), confirmCommand(), pauseCommand(), resumeCommand(), probeCommand(), verifyCommand(), versionCommand(),
 	}
 }
 
@@ -95,7 +95,7 @@ Usage: trackops-notifier <command> [flags] [arguments]
 `)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, c := range commands() {
-		fmt.Fprintf(t, "  %s\t%s\n", strings.TrimSpace(c.name+" "+c.args), c.summary)
+		fmt.Fprintf(t, "  %s\t%s\n", c.short(), c.summary)
 	}
 	fmt.Fprintf(t, "  help [command]\tthis text, or more about a command\n")
 	fmt.Fprintf(t, "  help env\tevery environment variable\n")
@@ -105,6 +105,15 @@ Everything is configured by environment variables. To see it work without an
 account: trackops-notifier demo. Exit codes: 0 done, 1 failed, 2 misused or
 misconfigured.
 `)
+}
+
+// short is the command with its arguments, where these are few.
+func (c command) short() string {
+	const room = 30
+	if whole := strings.TrimSpace(c.name + " " + c.args); len(whole) <= room {
+		return whole
+	}
+	return c.name + " …"
 }
 
 func (p program) describe(w io.Writer, c command, set *flag.FlagSet) {

@@ -82,7 +82,8 @@ func TestBrokenEnvironments(t *testing.T) {
 		{"rate in words", base("TRACKOPS_API_RATE=slow"), "TRACKOPS_API_RATE", "at most 1"},
 		{"rate is not a number", base("TRACKOPS_API_RATE=NaN"), "TRACKOPS_API_RATE", "at most 1"},
 		{"misspelt variable", base("TRACKOPS_API_RAET=0.5"), "TRACKOPS_API_RAET", "accepted: TRACKOPS_API_RATE"},
-		{"variable of another version", base("TRACKOPS_RECORD_URL=https://x.example.com/" + secretMark), "TRACKOPS_RECORD_URL", "not a known variable"},
+		{"variable of another version", base("TRACKOPS_RECORD_PATH=" + secretMark), "TRACKOPS_RECORD_PATH", "not a known variable"},
+		{"link to no page", base("TRACKOPS_RECORD_URL=/clients/{id}"), "TRACKOPS_RECORD_URL", "an absolute http or https URL"},
 
 		{"several accounts beside one", several("TRACKOPS_API_USERNAME=dispatch"), "TRACKOPS_API_USERNAME", "TRACKOPS_<KEY>_USERNAME"},
 		{"one address for several accounts", several("TRACKOPS_API_URL=https://acme.viewcases.com/api/v1"), "TRACKOPS_API_URL", "{subdomain}"},

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/trackops-notifier/trackops-notifier/connectors"
 	"github.com/trackops-notifier/trackops-notifier/poller"
 )
 
@@ -164,6 +165,8 @@ func (n *notifier) controlHandler() http.Handler {
 	mux.HandleFunc("GET /records", n.serveRecords)
 	mux.HandleFunc("POST /ask", n.serveAsk)
 	mux.HandleFunc("POST /confirm", n.serveConfirm)
+	mux.HandleFunc("POST /connectors/{name}/pause", n.serveOrder("paused", (*connectors.Engine).Pause))
+	mux.HandleFunc("POST /connectors/{name}/resume", n.serveOrder("resumed", (*connectors.Engine).Resume))
 	return mux
 }
 

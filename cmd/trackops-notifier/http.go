@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/trackops-notifier/trackops-notifier/connectors"
 	"github.com/trackops-notifier/trackops-notifier/poller"
 )
 
@@ -99,12 +100,23 @@ type collectionReady struct {
 }
 
 type connectorReady struct {
-	Name      string `json:"name"`
-	Kind      string `json:"kind"`
-	State     string `json:"state"` // starting, idle, delivering, failing
-	Pending   uint64 `json:"pending"`
-	Dead      int    `json:"dead"`
-	LastError string `json:"last_error,omitempty"`
+	Name      string     `json:"name"`
+	Kind      string     `json:"kind"`
+	State     string     `json:"state"`                // starting, idle, delivering, failing, open, parked, paused
+	Since     *time.Time `json:"since,omitempty"`      // of failing, open or parked
+	Reason    string     `json:"reason,omitempty"`     // the same
+	NextProbe *time.Time `json:"next_probe,omitempty"` // of an open one
+	Pending   uint64     `json:"pending"`
+	Dead      int        `json:"dead"`
+	LastError string     `json:"last_error,omitempty"`
+}
+
+// explain adds why the connector is in a state that is not well.
+func (c *connectorReady) explain(s connectors.Stats) {
+	if s.State == connectors.Active || s.State != s.Health.State {
+		return // well, or paused: what it was before does not matter then
+	}
+	c.Since, c.Reason, c.NextProbe = known(s.Health.Since), s.Health.Reason, known(s.Health.Probe)
 }
 
 // readiness says whether everything is well: NATS takes events, every collection

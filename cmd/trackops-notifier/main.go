@@ -45,7 +45,7 @@ func untilSignal() context.Context {
 
 // run is the program. Data goes to stdout; logs, progress and errors to stderr.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
-	p := program{environ: environ, stdout: stdout, stderr: stderr}
+	p := program{environ: environ, stdin: os.Stdin, stdout: stdout, stderr: stderr}
 	if len(args) == 0 {
 		p.usage(stderr)
 		return misuse("a command is missing")
@@ -68,6 +68,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 // A program is one run: what it was given by the outside.
 type program struct {
 	environ        []string
+	stdin          io.Reader
 	stdout, stderr io.Writer
 }
 

@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/trackops-notifier/trackops-notifier/connectors"
 )
 
 // tableWidth is how many columns a status may take.
@@ -26,7 +28,7 @@ func (s statusReport) write(w io.Writer, now time.Time) error {
 		s.writeAccount(&out, a)
 	}
 	s.writeBus(&out, now)
-	s.writeConnectors(&out)
+	s.writeConnectors(&out, now)
 	_, err := w.Write(out.Bytes())
 	return err
 }
@@ -105,7 +107,7 @@ func (s statusReport) writeBus(w io.Writer, now time.Time) {
 	}
 }
 
-func (s statusReport) writeConnectors(w io.Writer) {
+func (s statusReport) writeConnectors(w io.Writer, now time.Time) {
 	if len(s.Connectors) == 0 {
 		return
 	}
@@ -117,10 +119,41 @@ func (s statusReport) writeConnectors(w io.Writer) {
 	}
 	t.Flush()
 	for _, c := range s.Connectors {
-		if c.LastError != "" {
-			writeWrapped(w, c.Name+": "+c.LastError)
+		for _, note := range c.notes(now) {
+			writeWrapped(w, c.Name+": "+note)
 		}
 	}
+}
+
+// notes says what is unusual about a connector, and what to do about it.
+func (c connectorReady) notes(now time.Time) []string {
+	long, why, probe := "", "", ""
+	if c.Since != nil {
+		long = " for " + short(now.Sub(*c.Since).Seconds())
+	}
+	if c.Reason != "" {
+		why = ": " + c.Reason
+	}
+	if c.NextProbe != nil {
+		probe = "; next probe in " + short(c.NextProbe.Sub(now).Seconds())
+	}
+	var notes []string
+	switch connectors.State(c.State) {
+	case connectors.Paused:
+		notes = append(notes, "paused; to go on: trackops-notifier resume "+c.Name)
+	case connectors.Parked:
+		notes = append(notes, "parked"+long+why+"; once that is mended: trackops-notifier resume "+c.Name)
+	case connectors.Open:
+		notes = append(notes, "only probed, since it fails"+long+why+probe)
+	case connectors.Failing:
+		if c.Reason != "" { // else the last error says it
+			notes = append(notes, "failing"+long+why)
+		}
+	}
+	if c.LastError != "" && c.LastError != c.Reason {
+		notes = append(notes, c.LastError)
+	}
+	return notes
 }
 
 // short writes a number of seconds for a narrow column: 0.4s, 9.6s, 42s, 12m, 7h, 12d.
