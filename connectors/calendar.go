@@ -12,8 +12,8 @@ import (
 // Windows follow each other without gaps. One that ends in quiet hours lasts
 // until these are over, and is one with the others that end there. Without a
 // digest, quiet hours are a window, and what is taken outside of them is told at
-// once. Quiet hours are when the clocks on the wall say so: at their first
-// second they have begun, at their last minute they are over.
+// once. It is quiet when the clocks on the wall say so: 22:00-07:00 begins at
+// 22:00:00 and is over at 07:00:00.
 //
 // A nil Calendar tells everything at once. A Calendar may be used concurrently.
 type Calendar struct {

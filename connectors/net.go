@@ -15,7 +15,8 @@ type Differ struct {
 
 // Net returns what consecutive events of one record, oldest first, come to as
 // one event: from A to B to C is from A to C. ok is false if they come to
-// nothing, as from A to B to A does, or if there are none.
+// nothing, as from A to B to A does, also at another updated_at, or if there are
+// none.
 //
 // The event has the id, the revision and the times of the last one, the
 // NotBefore of the first, and the action that leads from the record's state
@@ -60,7 +61,21 @@ func (d Differ) Net(evs []events.Event) (ev events.Event, ok bool) {
 		}
 	}
 	ev.Data.Changes = changes
-	return ev, !known || len(changes) > 0 || action == events.Restored
+	return ev, !known || !takenBack(changes, evs) || action == events.Restored
+}
+
+// stamp is where Trackops notes the time of a record's last change. It follows from
+// every other change, and stays when that is taken back.
+const stamp = "/updated_at"
+
+// isStamp reports whether it is the stamp alone that changed.
+func isStamp(changes []events.Change) bool { return len(changes) == 1 && changes[0].Path == stamp }
+
+// takenBack reports whether evs changed a record, and net, the changes that they
+// come to, says that all is as it was but the stamp.
+func takenBack(net []events.Change, evs []events.Event) bool {
+	moved := func(e events.Event) bool { return !isStamp(e.Data.Changes) }
+	return len(net) == 0 || isStamp(net) && slices.ContainsFunc(evs, moved)
 }
 
 // between returns what leads from the record before the first event to the one

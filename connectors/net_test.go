@@ -140,6 +140,31 @@ func TestNetOfOneAndOfNone(t *testing.T) {
 	}
 }
 
+// TestNetAtAnotherTime: a change that is taken back leaves a new updated_at, and is
+// nothing to tell all the same. What changed nothing else is.
+func TestNetAtAnotherTime(t *testing.T) {
+	touch := events.Change{Path: "/updated_at", From: json.RawMessage(`1`), To: json.RawMessage(`2`)}
+	name := events.Change{Path: "/name", From: json.RawMessage(`"a"`), To: json.RawMessage(`"b"`)}
+	for _, c := range []struct {
+		first, second, net []events.Change
+		ok                 bool
+	}{
+		{[]events.Change{name, touch}, []events.Change{name, touch}, []events.Change{touch}, false},
+		{[]events.Change{touch}, []events.Change{touch}, []events.Change{touch}, true},
+		{[]events.Change{name, touch}, []events.Change{touch}, []events.Change{name, touch}, true},
+	} {
+		evs := way("updated a>b, updated b>c")
+		evs[0].Data.Changes, evs[1].Data.Changes = c.first, c.second
+		d := Differ{
+			Apply:   func(doc []byte, _ []events.Change) ([]byte, error) { return doc, nil },
+			Changes: func([]byte, []byte) ([]events.Change, error) { return c.net, nil },
+		}
+		if _, ok := d.Net(evs); ok != c.ok {
+			t.Errorf("Net of %v and %v, which come to %v: %v, want %v", c.first, c.second, c.net, ok, c.ok)
+		}
+	}
+}
+
 // TestNetOfWhatDoesNotFit: nothing that was told is lost.
 func TestNetOfWhatDoesNotFit(t *testing.T) {
 	evs := way("updated a>b, updated b>c")
