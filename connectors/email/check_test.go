@@ -1,18 +1,14 @@
 package email
 
 import (
-	"bufio"
 	"context"
 	"crypto/x509"
 	"errors"
-	"io"
 	"net"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/trackops-notifier/trackops-notifier/connectors"
 	"github.com/trackops-notifier/trackops-notifier/connectors/connectortest"
@@ -72,45 +68,12 @@ func TestCheck(t *testing.T) {
 // What the server hears is a greeting, the login and the goodbye.
 func TestCheckBeginsNoTransaction(t *testing.T) {
 	remote := connectortest.SMTP(t, connectortest.SMTPOptions{User: user, Password: password})
-	addr, heard := wiretap(t, remote.Addr())
-	if err := check(t, connect(t, settingsFor(addr, "none"))); err != nil {
+	w := wiretap(t, remote.Addr())
+	if err := check(t, connect(t, settingsFor(w.addr, "none"))); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"EHLO", "AUTH", "QUIT"}, <-heard); diff != "" {
-		t.Errorf("commands (-want +got):\n%s", diff)
-	}
-}
-
-// wiretap passes one connection on to a server, and then sends the commands of the
-// client, each by its first word.
-func wiretap(t *testing.T, to string) (addr string, heard <-chan []string) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	commands := make(chan []string, 1)
-	go func() {
-		var all []string
-		defer func() { commands <- all }()
-		client, err := l.Accept()
-		if err != nil {
-			return
-		}
-		defer client.Close()
-		server, err := net.Dial("tcp", to)
-		if err != nil {
-			return
-		}
-		defer server.Close()
-		go io.Copy(client, server)
-		for lines := bufio.NewScanner(io.TeeReader(client, server)); lines.Scan(); {
-			word, _, _ := strings.Cut(lines.Text(), " ")
-			all = append(all, word)
-		}
-	}()
-	return l.Addr().String(), commands
+	<-w.ended
+	wantCommands(t, w, "EHLO AUTH QUIT")
 }
 
 func TestCheckOfAnUnreachableHost(t *testing.T) {
@@ -139,9 +102,29 @@ func TestCheckEndsWithItsContext(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
+	c := connect(t, settingsFor(l.Addr().String(), "none"))
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if err := connect(t, settingsFor(l.Addr().String(), "none")).Check(ctx); !errors.Is(err, context.DeadlineExceeded) {
+	if err := c.Check(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Check = %v, want %v", err, context.DeadlineExceeded)
+	}
+	ctx, cancel = context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- c.Check(ctx) }()
+	for range 2 { // the connection of the first Check, and that of the second
+		conn, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+	}
+	cancel()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("Check = %v, want %v", err, context.Canceled)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("Check goes on after the end of its context")
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -18,6 +17,7 @@ import (
 	"net/textproto"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -127,15 +127,29 @@ func deliver(t *testing.T, c connectors.Connector, all ...events.Event) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	return c.Deliver(ctx, connectors.Delivery{ID: all[0].ID, Events: all, Attempt: 1})
+	return c.Deliver(ctx, deliveryOf(all...))
+}
+
+func deliveryOf(all ...events.Event) connectors.Delivery {
+	return connectors.Delivery{ID: all[0].ID, Events: all, Attempt: 1}
 }
 
 func TestGolden(t *testing.T) {
 	remote := connectortest.SMTP(t, connectortest.SMTPOptions{User: user, Password: password})
-	c := connect(t, settingsFor(remote.Addr(), "none"))
+	env := connectors.Env{Name: "office", Version: "1.2.3", Link: func(e events.Event) string {
+		if e.Data.Collection == events.System {
+			return ""
+		}
+		return "https://acme.viewcases.com/" + e.Data.Collection + "/" + e.Data.ID
+	}}
+	made, err := connectortest.New(t, Kind(), settingsFor(remote.Addr(), "none"), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := made.(*connector)
 	c.letter.now = func() time.Time { return time.Date(2026, 11, 23, 9, 30, 5, 0, time.UTC) }
-	for i, sample := range connectortest.Samples() {
-		if err := deliver(t, c, sample.Event); err != nil {
+	for i, delivery := range goldenDeliveries() {
+		if err := c.Deliver(t.Context(), delivery.Delivery); err != nil {
 			t.Fatal(err)
 		}
 		got := remote.Received()[i]
@@ -143,14 +157,43 @@ func TestGolden(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		golden(t, sample.Name+".golden.txt", headers(got.Header)+"\n"+text)
-		golden(t, sample.Name+".golden.html", html)
+		golden(t, delivery.name+".golden.txt", headers(got.Header)+"\n"+text)
+		golden(t, delivery.name+".golden.html", html)
 	}
+}
+
+type namedDelivery struct {
+	name string
+	connectors.Delivery
+}
+
+// goldenDeliveries are every sample by itself, a burst of all of them, and a
+// digest of a quiet night.
+func goldenDeliveries() []namedDelivery {
+	var out []namedDelivery
+	var all, net []events.Event
+	var ids []string
+	for i, sample := range connectortest.Samples() {
+		e := sample.Event
+		out = append(out, namedDelivery{sample.Name, connectors.Delivery{ID: e.ID, Events: []events.Event{e}, Attempt: 1}})
+		e.Time = e.Time.Add(time.Duration(i) * 20 * time.Second)
+		all, ids = append(all, e), append(ids, e.ID)
+		if i%5 == 1 {
+			net = append(net, e)
+		}
+	}
+	berlin := time.FixedZone("CET", 3600)
+	night := &connectors.Digest{
+		From: time.Date(2026, 11, 22, 22, 0, 0, 0, berlin), To: time.Date(2026, 11, 23, 7, 0, 0, 0, berlin), IDs: ids, Quiet: true,
+	}
+	return append(out,
+		namedDelivery{"burst", connectors.Delivery{ID: "burst-1", Events: all, Attempt: 1}},
+		namedDelivery{"digest", connectors.Delivery{ID: "digest-1", Events: net, Attempt: 1, Digest: night}})
 }
 
 func headers(h textproto.MIMEHeader) string {
 	var b strings.Builder
-	for _, name := range []string{"From", "To", "Cc", "Subject", "Message-Id", "Date", "User-Agent", "Auto-Submitted"} {
+	for _, name := range []string{"From", "To", "Cc", "Subject", "Message-Id", "In-Reply-To", "References", "List-Id", "Date", "User-Agent", "Auto-Submitted", "X-Auto-Response-Suppress"} {
 		fmt.Fprintf(&b, "%s: %s\n", name, h.Get(name))
 	}
 	return b.String()
@@ -249,15 +292,77 @@ func TestPartialAcceptance(t *testing.T) {
 	}
 }
 
+// A notebook is a memory that outlives the connector.
+type notebook struct {
+	notes map[string]string
+	away  error
+}
+
+func (n *notebook) Remember(_ context.Context, key, value string) error {
+	if n.away == nil {
+		n.notes[key] = value
+	}
+	return n.away
+}
+
+func (n *notebook) Recall(_ context.Context, key string) (string, error) {
+	return n.notes[key], n.away
+}
+
+// Who accepted outlives the process, and no address is written down.
+func TestPartialSurvivesARestart(t *testing.T) {
+	all := []string{"a@example.com", "b@example.com", "c@example.com"}
+	book := &notebook{notes: map[string]string{}}
+	left := func() []string {
+		t.Helper()
+		got, err := newPartial(3, book).left(t.Context(), "one", all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	before := newPartial(3, book)
+	if err := before.note(t.Context(), "other", all, true); err != nil || len(book.notes) != 0 {
+		t.Errorf("note of what all accepted at once = %v, remembers %v", err, book.notes)
+	}
+	for _, who := range all[:2] {
+		if err := before.note(t.Context(), "one", []string{who}, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := left(); !slices.Equal(got, all[2:]) {
+		t.Errorf("left after a restart %v, want %v", got, all[2:])
+	}
+	if text := fmt.Sprint(book.notes); strings.Contains(text, "example.com") {
+		t.Errorf("the memory holds addresses: %s", text)
+	}
+	book.away = errors.New("no memory")
+	if _, err := newPartial(3, book).left(t.Context(), "one", all); err == nil {
+		t.Error("left without the memory = nil, want an error: they would get it twice")
+	}
+	book.away = nil
+	if err := before.note(t.Context(), "one", all[2:], true); err != nil {
+		t.Fatal(err)
+	}
+	if got := left(); len(got) != 3 {
+		t.Errorf("left once everyone has it %v, want all, for a replay", got)
+	}
+}
+
 func TestPartialIsBounded(t *testing.T) {
-	p := newPartial(3)
+	p := newPartial(3, nil)
+	note := func(delivery, got string, everyone bool) {
+		if err := p.note(t.Context(), delivery, []string{got}, everyone); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for i := range 10 {
-		p.note(fmt.Sprint(i), []string{"a"}, false)
+		note(fmt.Sprint(i), "a", false)
 	}
 	if len(p.accepted) != 3 || len(p.order) != 3 || p.accepted["9"] == nil || p.accepted["6"] != nil {
 		t.Errorf("partial holds %v, want the last three", p.order)
 	}
-	p.note("8", []string{"b"}, true)
+	note("8", "b", true)
 	if len(p.accepted) != 2 || len(p.order) != 2 {
 		t.Errorf("partial holds %v, want two", p.order)
 	}
@@ -336,6 +441,9 @@ func TestSettings(t *testing.T) {
 		{with("FROM", "a@example.com, b@example.com"), []string{"FROM"}},
 		{with("FROM", "nobody", "TO", "ops@example.com\r\nBcc: x@evil.example", "CC", "@"), []string{"FROM", "TO", "CC"}},
 		{with("SUBJECT", "a\r\nBcc: x@evil.example"), []string{"SUBJECT"}},
+		{with("SUBJECT", "{{.Title", "TEMPLATE", "{{nothing}}", "HTML_TEMPLATE", "{{if}}"), []string{"TEMPLATE", "HTML_TEMPLATE", "SUBJECT"}},
+		{with("TEMPLATE", "a", "TEMPLATE_FILE", "/nowhere/a"), []string{"TEMPLATE"}},
+		{with("HTML_TEMPLATE_FILE", os.DevNull), []string{"HTML_TEMPLATE_FILE"}},
 	} {
 		_, err := connectortest.New(t, Kind(), c.settings, connectors.Env{})
 		var got []string
@@ -351,69 +459,4 @@ func TestSettings(t *testing.T) {
 			t.Errorf("port with %q = %d, want %d", encryption, c.port, port)
 		}
 	}
-}
-
-func TestSubject(t *testing.T) {
-	remote := connectortest.SMTP(t, connectortest.SMTPOptions{User: user, Password: password})
-	settings := settingsFor(remote.Addr(), "none")
-	settings["SUBJECT"] = "Trackops: änderung"
-	if err := deliver(t, connect(t, settings), connectortest.Samples()[0].Event); err != nil {
-		t.Fatal(err)
-	}
-	got, err := new(mime.WordDecoder).DecodeHeader(remote.Received()[0].Header.Get("Subject"))
-	if err != nil || got != settings["SUBJECT"] {
-		t.Errorf("subject = %q, %v; want %q", got, err, settings["SUBJECT"])
-	}
-}
-
-func TestSeveralEventsInOneMail(t *testing.T) {
-	remote := connectortest.SMTP(t, connectortest.SMTPOptions{User: user, Password: password})
-	var all []events.Event
-	for range maxEvents + 3 {
-		all = append(all, connectortest.Samples()[1].Event)
-	}
-	if err := deliver(t, connect(t, settingsFor(remote.Addr(), "none")), all...); err != nil {
-		t.Fatal(err)
-	}
-	text, html, err := parts(remote.Received()[0])
-	if err != nil || !strings.Contains(text, "… and 3 more events") || !strings.Contains(html, "… and 3 more events") {
-		t.Errorf("parts: %v; want a word on the three events left out", err)
-	}
-}
-
-// FuzzHeaders writes mails about anything and reads their headers.
-func FuzzHeaders(f *testing.F) {
-	f.Add("Acme\r\nBcc: x@evil.example\r\n\r\nbody", "acme", "clients")
-	f.Add("\x00\u2028é🕵️", "a\nb", "c\r\nX-Injected: 1")
-	f.Fuzz(func(t *testing.T, name, account, collection string) {
-		raw, err := json.Marshal(map[string]string{"name": name})
-		if err != nil {
-			t.Fatal(err)
-		}
-		e := connectortest.Samples()[0].Event
-		e.Data.Record, e.Data.Account, e.Data.Collection, e.Data.Message = raw, account, collection, name
-		from, to := &mail.Address{Address: "a@example.com"}, []*mail.Address{{Address: "b@example.com"}}
-		l, err := newLetter(from, to, to, "", "test")
-		if err != nil {
-			t.Fatal(err)
-		}
-		m, err := l.write(connectors.Delivery{ID: "id", Events: []events.Event{e}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		var b bytes.Buffer
-		if _, err := m.WriteTo(&b); err != nil {
-			t.Fatal(err)
-		}
-		got, err := mail.ReadMessage(&b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		const known = " From To Cc Subject Message-Id Date User-Agent Auto-Submitted Mime-Version Content-Type "
-		for header, values := range got.Header {
-			if !strings.Contains(known, " "+header+" ") || len(values) != 1 {
-				t.Errorf("header %s: %q", header, values)
-			}
-		}
-	})
 }

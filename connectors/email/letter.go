@@ -1,12 +1,9 @@
 package email
 
 import (
-	"bytes"
 	"fmt"
-	htmltemplate "html/template"
 	"net/mail"
 	"strings"
-	texttemplate "text/template"
 	"time"
 
 	gomail "github.com/wneessen/go-mail"
@@ -16,194 +13,127 @@ import (
 	"github.com/trackops-notifier/trackops-notifier/internal/fault"
 )
 
-// What a mail shows. Above these it says what it left out.
-const (
-	maxSubject = 200
-	maxLabel   = 120
-	maxValue   = 5000
-	maxLines   = 100 // changes or facts of one event
-	maxEvents  = 50
-)
-
 // A letter writes mails. It is safe for concurrent use.
 type letter struct {
 	from      *mail.Address
 	to, cc    []string
-	subject   string // of every mail, if not ""
 	userAgent string
-	text      *texttemplate.Template
-	html      *htmltemplate.Template
+	connector string // its name
+	link      func(events.Event) string
+	page      page
 	now       func() time.Time
+
+	fixed               string               // the subject of every mail, if not ""
+	subject, text, html *connectors.Template // of the operator; nil is ours
 }
 
-func newLetter(from *mail.Address, to, cc []*mail.Address, subject, userAgent string) (letter, error) {
-	l := letter{from: from, subject: subject, userAgent: userAgent, now: time.Now}
-	for _, a := range to {
-		l.to = append(l.to, a.String())
-	}
-	for _, a := range cc {
-		l.cc = append(l.cc, a.String())
-	}
-	var err error
-	if l.text, err = texttemplate.New("text").Parse(textBody); err != nil {
-		return letter{}, err
-	}
-	l.html, err = htmltemplate.New("html").Parse(htmlBody)
-	return l, err
-}
-
-// write makes the mail of a delivery. Its Message-ID is that of the delivery, so
-// that a repetition can be recognised as one (RFC 5322 §3.6.4).
+// write makes the mail of a delivery.
 func (l letter) write(d connectors.Delivery) (*gomail.Msg, error) {
-	if !isPlainID(d.ID) {
-		return nil, fault.Permanent(fmt.Errorf("write mail: delivery id %q cannot be in a Message-ID", d.ID))
+	if len(d.Events) == 0 || !isPlainID(d.ID) {
+		return nil, fault.Permanent(fmt.Errorf("write mail: delivery %q has no events, or an id that cannot be in a Message-ID", d.ID))
 	}
-	v, err := viewOf(d.Events)
+	c, err := l.compose(d)
 	if err != nil {
 		return nil, err
 	}
-	var text, html bytes.Buffer
-	if err := l.text.Execute(&text, v); err != nil {
-		return nil, fault.Permanent(fmt.Errorf("write mail: %w", err))
-	}
-	if err := l.html.Execute(&html, v); err != nil {
-		return nil, fault.Permanent(fmt.Errorf("write mail: %w", err))
-	}
 	m := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
-	if err := m.From(l.from.String()); err != nil {
-		return nil, fmt.Errorf("write mail: sender: %w", err)
+	if err := l.address(m); err != nil {
+		return nil, fmt.Errorf("write mail: %w", err)
 	}
-	if err := m.To(l.to...); err != nil {
-		return nil, fmt.Errorf("write mail: recipients: %w", err)
-	}
-	if err := m.Cc(l.cc...); err != nil {
-		return nil, fmt.Errorf("write mail: recipients of copies: %w", err)
-	}
-	if l.subject != "" {
-		v.Subject = l.subject
-	}
-	m.Subject(v.Subject)
-	m.SetMessageIDWithValue(d.ID + "@" + domain(l.from.Address))
+	m.Subject(c.subject)
 	m.SetDateWithValue(l.now())
 	m.SetGenHeader(gomail.HeaderUserAgent, l.userAgent)
-	m.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: no out-of-office replies
-	m.SetBodyString(gomail.TypeTextPlain, text.String())
-	m.AddAlternativeString(gomail.TypeTextHTML, html.String())
+	for name, value := range l.marks(d) {
+		m.SetGenHeader(gomail.Header(name), value)
+	}
+	m.SetBodyString(gomail.TypeTextPlain, strings.TrimRight(c.text, "\n")+"\n")
+	if c.html != "" {
+		m.AddAlternativeString(gomail.TypeTextHTML, c.html)
+	}
 	return m, nil
 }
 
-// isPlainID reports whether id is of [A-Za-z0-9_-]+, as event ids are.
-func isPlainID(id string) bool {
-	return id != "" && strings.Trim(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-") == ""
-}
-
-// domain is the right side of an address, if it can be one of a Message-ID.
-func domain(address string) string {
-	d := address[strings.LastIndexByte(address, '@')+1:]
-	if d == "" || strings.ContainsFunc(d, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
-		return "trackops-notifier.invalid"
+func (l letter) address(m *gomail.Msg) error {
+	if err := m.From(l.from.String()); err != nil {
+		return fmt.Errorf("sender: %w", err)
 	}
-	return d
+	if err := m.To(l.to...); err != nil {
+		return fmt.Errorf("recipients: %w", err)
+	}
+	if err := m.Cc(l.cc...); err != nil {
+		return fmt.Errorf("recipients of copies: %w", err)
+	}
+	return nil
 }
 
-// A view is what the templates see: texts, each on its own and of bounded length.
-type view struct {
-	Subject string
-	Events  []eventView
-	More    string // about the events left out
-}
+// A content is what a mail says.
+type content struct{ subject, text, html string }
 
-type eventView struct {
-	Headline, Note, Stamp, Place string
-	Changes                      []connectors.Changed
-	Facts                        []connectors.Fact
-	More                         string // about the lines left out
-}
-
-func viewOf(all []events.Event) (view, error) {
-	var v view
-	for i, e := range all {
-		if i == maxEvents {
-			v.More = "… and " + connectors.Count(len(all)-i) + " more events"
-			break
+// compose renders the operator's templates, and the default message if they say
+// nothing about d. With a text of theirs alone the mail has no HTML part: mail
+// programs would show ours in its place.
+func (l letter) compose(d connectors.Delivery) (content, error) {
+	data, err := connectors.NewTemplateData(d, l.connector, l.link)
+	if err != nil {
+		return content{}, err
+	}
+	v, err := viewOf(d, data, l.link)
+	if err != nil {
+		return content{}, err
+	}
+	switch {
+	case l.fixed != "":
+		v.Subject = l.fixed
+	case l.subject != nil:
+		if v.Subject, err = l.renderSubject(data); err != nil {
+			return content{}, err
 		}
-		m, err := connectors.NewMessage(e)
-		if err != nil {
-			return view{}, err
-		}
-		if i == 0 {
-			v.Subject = connectors.Shorten(connectors.OneLine("["+e.Data.Account+"] "+m.Headline()), maxSubject)
-		}
-		v.Events = append(v.Events, viewOfOne(m))
 	}
-	if n := len(all) - 1; n > 0 {
-		v.Subject += fmt.Sprintf(" (+%s)", connectors.Count(n))
+	c := content{subject: v.Subject}
+	if c.text, err = render(l.text, data); err != nil {
+		return content{}, err
 	}
-	return v, nil
+	if c.html, err = render(l.html, data); err != nil {
+		return content{}, err
+	}
+	if c.text == "" && c.html == "" {
+		if c.html, err = l.page.html(v); err != nil {
+			return content{}, err
+		}
+	}
+	if c.text == "" {
+		c.text = v.text()
+	}
+	return c, nil
 }
 
-func viewOfOne(m connectors.Message) eventView {
-	v := eventView{
-		Headline: connectors.Shorten(m.Headline(), maxSubject),
-		Note:     connectors.Shorten(m.Note, maxValue),
-		Stamp:    m.Stamp(), Place: connectors.Shorten(m.Place(), maxSubject),
+// render returns what t says about data: "" if it is blank, or there is no t.
+func render(t *connectors.Template, data connectors.TemplateData) (string, error) {
+	if t == nil {
+		return "", nil
 	}
-	if connectors.OneLine(m.Note) == m.Headline() && len(m.Headline()) <= maxSubject {
-		v.Note = "" // an operational event's headline
+	text, err := t.Render(data)
+	if strings.TrimSpace(text) == "" {
+		text = ""
 	}
-	for _, c := range m.Changes[:min(len(m.Changes), maxLines)] {
-		from, to := connectors.Contrast(c.From, c.To, maxValue)
-		v.Changes = append(v.Changes, connectors.Changed{
-			Label: connectors.Shorten(c.Label, maxLabel),
-			From:  connectors.Shorten(from, maxValue), To: connectors.Shorten(to, maxValue),
-		})
-	}
-	for _, f := range m.Facts[:min(len(m.Facts), maxLines)] {
-		v.Facts = append(v.Facts, connectors.Fact{Label: connectors.Shorten(f.Label, maxLabel), Value: connectors.Shorten(f.Value, maxValue)})
-	}
-	switch changes, facts := len(m.Changes)-len(v.Changes), len(m.Facts)-len(v.Facts); {
-	case changes > 0:
-		v.More = "… and more changes: " + connectors.Count(changes)
-	case facts > 0:
-		v.More = "… and more fields: " + connectors.Count(facts)
-	}
-	return v
+	return text, err
 }
 
-const textBody = `{{range $i, $e := .Events}}{{if $i}}
-----------------------------------------
+// renderSubject returns what the template makes of data, in one line. Of a template
+// for one event it is the summary if there are several, and it is never empty.
+func (l letter) renderSubject(data connectors.TemplateData) (string, error) {
+	text, err := l.subject.Render(data)
+	if err != nil {
+		return "", fmt.Errorf("subject: %w", err)
+	}
+	if connectors.OneLine(text) == "" || strings.HasPrefix(text, data.Summary+"\n") {
+		text = data.Summary
+	}
+	return headerText(text), nil
+}
 
-{{end}}{{.Headline}}
-{{with .Note}}
-{{.}}
-{{end}}{{if .Changes}}
-{{range .Changes}}{{.Label}}: {{.From}} → {{.To}}
-{{end}}{{end}}{{if .Facts}}
-{{range .Facts}}{{.Label}}: {{.Value}}
-{{end}}{{end}}{{with .More}}{{.}}
-{{end}}
-{{.Stamp}}
-{{.Place}}
-{{end}}{{with .More}}
-{{.}}
-{{end}}`
-
-const htmlBody = `<!DOCTYPE html>
-<html lang="en">
-<head><meta charset="utf-8"><title>{{.Subject}}</title></head>
-<body style="font-family: sans-serif; color: #222">
-{{range .Events}}<h2 style="font-size: 1.1em">{{.Headline}}</h2>
-{{with .Note}}<p style="white-space: pre-wrap">{{.}}</p>
-{{end}}{{if .Changes}}<table cellpadding="4" style="border-collapse: collapse">
-<tr align="left"><th>Field</th><th>Before</th><th>After</th></tr>
-{{range .Changes}}<tr valign="top"><td>{{.Label}}</td><td style="white-space: pre-wrap; color: #a00">{{.From}}</td><td style="white-space: pre-wrap; color: #060">{{.To}}</td></tr>
-{{end}}</table>
-{{end}}{{if .Facts}}<table cellpadding="4" style="border-collapse: collapse">
-{{range .Facts}}<tr valign="top"><td>{{.Label}}</td><td style="white-space: pre-wrap">{{.Value}}</td></tr>
-{{end}}</table>
-{{end}}{{with .More}}<p>{{.}}</p>
-{{end}}<p style="color: #777; font-size: 0.9em">{{.Stamp}}<br>{{.Place}}</p>
-{{end}}{{with .More}}<p>{{.}}</p>
-{{end}}</body>
-</html>
-`
+// headerText makes one line of s that fits in a header. What looks like an encoded
+// word (RFC 2047) would be read as what it encodes, and is broken up.
+func headerText(s string) string {
+	return connectors.Shorten(strings.ReplaceAll(connectors.OneLine(s), "=?", "= ?"), maxSubject)
+}

@@ -2,10 +2,8 @@ package email
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	netmail "net/mail"
 	"net/textproto"
 	"time"
@@ -13,142 +11,145 @@ import (
 	"github.com/wneessen/go-mail"
 	"github.com/wneessen/go-mail/smtp"
 
-	"github.com/trackops-notifier/trackops-notifier/connectors"
 	"github.com/trackops-notifier/trackops-notifier/internal/fault"
 )
 
-// lastResort bounds a conversation whose context has no deadline.
-const lastResort = 5 * time.Minute
+// pulse is how long a kept connection is given to show that it is alive.
+const pulse = 5 * time.Second
 
-// send holds one conversation with the server and returns the recipients that it
-// took the mail for.
-func (c *connector) send(ctx context.Context, msg *mail.Msg, to []string) (got []string, err error) {
-	err = c.converse(ctx, func(client *smtp.Client) (err error) {
-		got, err = c.transact(client, msg, to)
-		if len(got) > 0 || err == nil {
-			// The server has taken the mail: how it says goodbye changes nothing.
-			_ = client.Quit()
-		}
-		return err
-	})
-	return got, err
+// A verdict is what became of a mail.
+type verdict struct {
+	accepted []string // recipients
+	said     string   // the server's last answer
 }
 
-// converse connects, encrypts, logs in, and calls talk. The connection is closed
-// when talk returns or ctx ends: go-mail looks at ctx only while it connects.
-func (c *connector) converse(ctx context.Context, talk func(*smtp.Client) error) error {
-	// A derived context closes the connection in every case, whatever state go-mail
-	// leaves it in. Whoever still uses it sees the error.
-	connected, hangUp := context.WithCancel(ctx)
-	defer hangUp()
-	client, err := c.client(ctx, func(conn net.Conn) {
-		context.AfterFunc(connected, func() { _ = conn.Close() })
-	})
+// send hands msg to the server for the recipients, over the kept connection if it
+// is still good and a new one otherwise. The error is nil if everyone accepted.
+//
+// A mail goes out on a second connection only if the first ended before any of
+// the message was sent: later the server may have taken it.
+func (c *connector) send(ctx context.Context, msg *mail.Msg, to []string) (verdict, error) {
+	if s := c.spare.take(); s != nil && c.alive(ctx, s) {
+		v, err := c.over(ctx, s, msg, to)
+		if !errors.As(err, new(unsent)) || ctx.Err() != nil {
+			return v, err
+		}
+	}
+	s, err := c.open(ctx)
 	if err != nil {
-		return ended(ctx, fmt.Errorf("connect: %w", err))
+		return verdict{}, err
 	}
-	return ended(ctx, talk(client))
+	return c.over(ctx, s, msg, to)
 }
 
-// ended returns the end of ctx as the reason of err, if it ended.
-func ended(ctx context.Context, err error) error {
-	if err == nil || ctx.Err() == nil || errors.Is(err, ctx.Err()) {
-		return err
+// alive reports whether the server answers on s, and ends s if not.
+func (c *connector) alive(ctx context.Context, s *session) bool {
+	ctx, cancel := context.WithTimeout(ctx, pulse)
+	defer cancel()
+	if err := s.within(ctx, (*smtp.Client).Reset); err != nil {
+		s.hangUp()
+		return false
 	}
-	return fmt.Errorf("%w: %s", ctx.Err(), err)
+	return true
 }
 
-// client connects, encrypts and logs in. opened is told of the connection.
-func (c *connector) client(ctx context.Context, opened func(net.Conn)) (*smtp.Client, error) {
-	timeout := lastResort
-	if deadline, ok := ctx.Deadline(); ok {
-		// A little later than the context, which is to be the reason.
-		timeout = max(time.Until(deadline), 0) + time.Second
+// over sends msg on s, and then keeps s if the server took the mail.
+func (c *connector) over(ctx context.Context, s *session, msg *mail.Msg, to []string) (verdict, error) {
+	t := transaction{client: s.client}
+	err := s.within(ctx, func(*smtp.Client) error {
+		return t.run(msg, c.letter.from.Address, to)
+	})
+	if len(t.accepted) > 0 && ctx.Err() == nil {
+		c.spare.put(s)
+	} else {
+		s.hangUp()
 	}
-	options := []mail.Option{
-		mail.WithPort(c.port), mail.WithTimeout(timeout), mail.WithTLSConfig(c.tls),
-		mail.WithoutNoop(), mail.WithDialContextFunc(c.dial(opened)),
-	}
-	login := []mail.SMTPAuthType{mail.SMTPAuthSCRAMSHA256, mail.SMTPAuthSCRAMSHA1, mail.SMTPAuthPlain, mail.SMTPAuthLogin, mail.SMTPAuthCramMD5}
-	switch c.encryption {
-	case startTLS:
-		options = append(options, mail.WithTLSPolicy(mail.TLSMandatory))
-	case fullTLS:
-		options = append(options, mail.WithSSL())
-	case noTLS:
-		options = append(options, mail.WithTLSPolicy(mail.NoTLS))
-		login = []mail.SMTPAuthType{mail.SMTPAuthSCRAMSHA256, mail.SMTPAuthSCRAMSHA1, mail.SMTPAuthCramMD5, mail.SMTPAuthPlainNoEnc, mail.SMTPAuthLoginNoEnc}
-	}
-	if c.user != "" {
-		options = append(options, mail.WithUsername(c.user), mail.WithPassword(c.pass), mail.WithOpportunisticSMTPAuth(login...))
-	}
-	client, err := mail.NewClient(c.host, options...)
-	if err != nil {
-		return nil, err
-	}
-	return client.DialToSMTPClientWithContext(ctx)
+	return t.verdict, err
 }
 
-// dial connects to addresses that an endpoint may have, with TLS if it comes first.
-func (c *connector) dial(opened func(net.Conn)) mail.DialContextFunc {
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := connectors.Dialer(nil).DialContext(ctx, network, address)
-		if err != nil {
-			return nil, err
-		}
-		opened(conn)
-		if c.encryption != fullTLS {
-			return conn, nil
-		}
-		secure := tls.Client(conn, c.tls)
-		if err := secure.HandshakeContext(ctx); err != nil {
-			return nil, err
-		}
-		return secure, nil
-	}
+// A transaction is one mail: MAIL, RCPT for each recipient, DATA.
+type transaction struct {
+	verdict
+	client *smtp.Client
 }
 
-// transact is MAIL, RCPT for each of to, DATA. It returns those who accepted, and
-// an error if that is not everyone.
-func (c *connector) transact(client *smtp.Client, msg *mail.Msg, to []string) ([]string, error) {
-	if err := client.Mail(envelope(c.letter.from.Address)); err != nil {
-		return nil, answer("sender", err)
+// run returns an error if not every recipient accepted.
+func (t *transaction) run(msg *mail.Msg, from string, to []string) error {
+	if err := t.client.Mail(envelope(from)); err != nil {
+		return t.before("sender", err)
 	}
-	var accepted []string
+	var willing []string
 	var refused []error
 	for _, r := range to {
-		err := client.Rcpt(envelope(r))
-		var said *textproto.Error
+		err := t.client.Rcpt(envelope(r))
 		switch {
 		case err == nil:
-			accepted = append(accepted, r)
-		case errors.As(err, &said) && said.Code != 421:
-			refused = append(refused, answer("recipient "+r, err))
-		default: // 421 is the end of the conversation (RFC 5321 §3.8)
-			return nil, answer("recipient "+r, err)
+			willing = append(willing, r)
+		case isOver(err):
+			return t.before("recipient "+r, err)
+		default:
+			refused = append(refused, t.answer("recipient "+r, err))
 		}
 	}
-	if len(accepted) > 0 {
-		if err := data(client, msg); err != nil {
-			return nil, err
+	if len(willing) > 0 {
+		if err := t.data(msg); err != nil {
+			return err
 		}
+		t.accepted = willing
 	}
-	return accepted, all(refused, len(to))
+	return all(refused, len(to))
 }
 
-func data(client *smtp.Client, msg *mail.Msg) error {
-	w, err := client.Data()
+func (t *transaction) data(msg *mail.Msg) error {
+	w, err := t.client.Data()
 	if err != nil {
-		return answer("message", err)
+		return t.before("message", err)
 	}
 	// Closing w ends the message: after a failure half of it must not be accepted.
 	if _, err := msg.WriteTo(w); err != nil {
 		return fmt.Errorf("write the message: %w", err)
 	}
 	if err := w.Close(); err != nil {
-		return answer("message", err)
+		return t.answer("message", err)
+	}
+	if closer, ok := w.(*smtp.DataCloser); ok {
+		t.said = "250 " + closer.ServerResponse()
 	}
 	return nil
+}
+
+// An unsent is the end of a connection before any of the message was sent.
+type unsent struct{ error }
+
+func (u unsent) Unwrap() error { return u.error }
+
+// before is answer for what comes before the message.
+func (t *transaction) before(what string, err error) error {
+	if isOver(err) {
+		return unsent{t.answer(what, err)}
+	}
+	return t.answer(what, err)
+}
+
+// isOver reports whether err is the end of the conversation: of the connection, or
+// 421, by which a server says that it closes it (RFC 5321 §3.8).
+func isOver(err error) bool {
+	var said *textproto.Error
+	return !errors.As(err, &said) || said.Code == 421
+}
+
+// answer notes and classifies what the server said to one command.
+func (t *transaction) answer(what string, err error) error {
+	var said *textproto.Error
+	if !errors.As(err, &said) {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	t.said = fmt.Sprintf("%d %s", said.Code, said.Msg)
+	named := fmt.Errorf("%s: %s", what, t.said)
+	if said.Code >= 500 && (said.Code < 530 || said.Code > 538) {
+		return fault.Permanent(named)
+	}
+	return named
 }
 
 // all makes one error of the recipients refused. It is permanent if each is.
@@ -168,16 +169,6 @@ func all(refused []error, of int) error {
 		return fault.Permanent(errors.New(text))
 	}
 	return errors.New(text)
-}
-
-// answer classifies what the server said to one command of the transaction.
-func answer(to string, err error) error {
-	var said *textproto.Error
-	named := fmt.Errorf("%s: %w", to, err)
-	if errors.As(err, &said) && said.Code >= 500 && (said.Code < 530 || said.Code > 538) {
-		return fault.Permanent(named)
-	}
-	return named
 }
 
 // envelope is an address as SMTP wants it: <ops@example.com>.
