@@ -31,19 +31,19 @@ func TestHeadline(t *testing.T) {
 		record     string
 		want       string
 	}{
-		{"clients", events.Created, `{"id":1042,"name":"Acme Ltd"}`, "Client created: Acme Ltd"},
-		{"case_updates", events.Updated, `{"id":1042,"formatted_update_number":"U-7","case_number":9}`, "Case update updated: U-7"},
+		{"clients", events.Created, `{"id":1042,"name":"Acme Ltd"}`, "New client: Acme Ltd"},
+		{"case_updates", events.Updated, `{"id":1042,"formatted_update_number":"U-7","case_number":9}`, "Case update changed: U-7"},
 		{"cases", events.Deleted, `{"id":1042,"case_number":9007199254740993}`, "Case deleted: 9007199254740993"},
 		{"client_contacts", events.Restored, `{"first_name":"Sam","last_name":"Spade","email":"s@x"}`, "Client contact restored: Sam Spade"},
-		{"staff", events.Created, `{"last_name":"Spade"}`, "Staff member created: Spade"},
-		{"events", events.Created, `{"title":"Call\n\tback"}`, "Calendar event created: Call back"},
-		{"case_requests", events.Created, `{"name":null,"title":"","number":""}`, "Case request created: #1042"},
-		{"invoices", events.Created, `{"reference_number":"R","invoice_number":"17"}`, "Invoice created: 17"},
-		{"files", events.Created, `{"filename":"a.pdf"}`, "File created: a.pdf"},
-		{"expense_entries", events.Created, ``, "Expense entry created: #1042"},
-		{"case_statuses", events.Created, `[1]`, "Case status created: #1042"},
-		{"case_access", events.Created, `{"name":{"a":1}}`, "Case access created: #1042"},
-		{"invoice_taxes", events.Created, `{}`, "Invoice tax created: #1042"},
+		{"staff", events.Created, `{"last_name":"Spade"}`, "New staff member: Spade"},
+		{"events", events.Created, `{"title":"Call\n\tback"}`, "New calendar event: Call back"},
+		{"case_requests", events.Created, `{"name":null,"title":"","number":""}`, "New case request: #1042"},
+		{"invoices", events.Created, `{"reference_number":"R","invoice_number":"17"}`, "New invoice: 17"},
+		{"files", events.Created, `{"filename":"a.pdf"}`, "New file: a.pdf"},
+		{"expense_entries", events.Created, ``, "New expense entry: #1042"},
+		{"case_statuses", events.Created, `[1]`, "New case status: #1042"},
+		{"case_access", events.Created, `{"name":{"a":1}}`, "New case access: #1042"},
+		{"invoice_taxes", events.Created, `{}`, "New invoice tax: #1042"},
 	} {
 		m := messageOf(t, events.Data{Collection: c.collection, Action: c.action, ID: "1042", Record: json.RawMessage(c.record)})
 		if got := m.Headline(); got != c.want {
@@ -56,7 +56,7 @@ func TestFactsAreWhatPeopleRead(t *testing.T) {
 	m := messageOf(t, events.Data{Collection: "clients", Action: events.Created, ID: "1", Record: json.RawMessage(
 		`{"id":1,"name":"Acme","zip":"01234","empty":"","blank":" \n","nothing":null,"none":[],"Owner":{"name":"x"},"owner_id":7,
 		  "is_open":false,"budget_money":12.50,"big":12345678901234567890,"created_at":"x","updated_at":"y","notes":"a\r\nb"}`)})
-	want := []Fact{{"Zip", "01234"}, {"Is open", "no"}, {"Budget money", "12.50"}, {"Big", "12345678901234567890"}, {"Notes", "a\nb"}}
+	want := []Fact{{"Zip", "01234"}, {"Owner", "x"}, {"Is open", "no"}, {"Budget money", "12.50"}, {"Big", "12345678901234567890"}, {"Notes", "a\nb"}}
 	if diff := cmp.Diff(want, m.Facts); diff != "" {
 		t.Errorf("facts (-want +got):\n%s", diff)
 	}
@@ -73,8 +73,9 @@ func TestChangesAreBeforeAndAfter(t *testing.T) {
 		{Path: "", To: raw(`[]`)},
 	}})
 	want := []Changed{
-		{"Due on", "(null)", "2026-12-01"}, {"Notes", "(empty)", "(not set)"},
-		{"Expense details › 1 › Unit price", "12.50", `{"a":[1,true]}`}, {"A/b › ~", "(not set)", "yes"}, {"Record", "(not set)", "[]"},
+		{"Due on", "(null)", "1 Dec 2026", "/due_on"}, {"Notes", "(empty)", "(not set)", "/notes"},
+		{"Expense details › 1 › Unit price", "12.50", `{"a":[1,true]}`, "/ExpenseDetails/0/unitPrice"},
+		{"A/b › ~", "(not set)", "yes", "/a~1b/~0"}, {"Record", "(not set)", "[]", ""},
 	}
 	if diff := cmp.Diff(want, m.Changes); diff != "" {
 		t.Errorf("changes (-want +got):\n%s", diff)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -85,13 +86,7 @@ func moreCharacters(n int) string {
 }
 
 // Count writes n with commas: 1,234.
-func Count(n int) string {
-	s := strconv.Itoa(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
+func Count(n int) string { return grouped(strconv.Itoa(n)) }
 
 // Contrast drops what two versions of a long text have in common at their
 // beginning, but for a few words, if either is longer than limit characters:
@@ -166,10 +161,11 @@ func pathLabel(path string) string {
 // words turns snake_case and PascalCase into words: "Due on", "Expense details".
 // Actions stay in lower case, as they follow a noun.
 func words(name string) string {
-	for _, a := range events.Actions() {
-		if name == string(a) {
-			return name
-		}
+	if slices.Contains(events.Actions(), events.Action(name)) {
+		return name
+	}
+	if name == "Casefile" {
+		return "Case" // as Trackops itself says elsewhere
 	}
 	var b strings.Builder
 	before := ' '
@@ -192,6 +188,12 @@ func words(name string) string {
 	}
 	first, size := utf8.DecodeRuneInString(s)
 	return string(unicode.ToUpper(first)) + s[size:]
+}
+
+// lowerFirst is s within a sentence.
+func lowerFirst(s string) string {
+	r, size := utf8.DecodeRuneInString(s)
+	return string(unicode.ToLower(r)) + s[size:]
 }
 
 // noun is one record of a collection in words.

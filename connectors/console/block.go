@@ -14,6 +14,7 @@ const (
 	maxTitle = 120
 	maxLabel = 40
 	maxValue = 200
+	maxLink  = 500
 	maxLines = 10
 )
 
@@ -43,12 +44,15 @@ func (p painter) paint(code, s string) string {
 func block(m connectors.Message, color bool) string {
 	p := painter(color)
 	var b strings.Builder
-	head := m.Noun + " " + m.Verb
 	title := m.Title
 	if m.Event.Data.Collection == events.System {
-		head, title = m.Verb, m.Note
+		title = m.Note
 	}
-	fmt.Fprintf(&b, "%s %s  %s\n", m.Icon, p.paint(actionColor(m.Event.Data), line(head, maxTitle)), p.paint(bold, line(title, maxTitle)))
+	gist := ""
+	if m.Gist != "" {
+		gist = ", " + line(m.Gist, maxTitle)
+	}
+	fmt.Fprintf(&b, "%s %s  %s%s\n", m.Icon, p.paint(actionColor(m.Event.Data), line(m.Lead, maxTitle)), p.paint(bold, line(title, maxTitle)), gist)
 	if title != m.Note && m.Note != "" {
 		fmt.Fprintf(&b, "   %s\n", line(m.Note, maxValue))
 	}
@@ -56,6 +60,9 @@ func block(m connectors.Message, color bool) string {
 		changes(&b, p, m.Changes)
 	} else {
 		facts(&b, p, m.Facts)
+	}
+	if m.Link != "" {
+		fmt.Fprintf(&b, "   %s\n", p.paint(dim, line(m.Link, maxLink)))
 	}
 	fmt.Fprintf(&b, "   %s\n\n", p.paint(dim, line(m.Stamp()+" · "+m.Place(), maxValue)))
 	return b.String()
@@ -88,11 +95,8 @@ func facts(b *strings.Builder, p painter, all []connectors.Fact) {
 }
 
 func more(b *strings.Builder, p painter, n int, what string) {
-	if n > 1 {
-		what += "s"
-	}
 	if n > 0 {
-		fmt.Fprintf(b, "   %s\n", p.paint(dim, fmt.Sprintf("… and %s more %s", connectors.Count(n), what)))
+		fmt.Fprintf(b, "   %s\n", p.paint(dim, "… and "+connectors.Count(n)+" more "+plural(n, what, what+"s")))
 	}
 }
 

@@ -55,29 +55,124 @@ func readable(s string, color bool) error {
 }
 
 func TestGolden(t *testing.T) {
+	c := connect(t, &settings{})
 	for _, sample := range connectortest.Samples() {
-		m, err := connectors.NewMessage(sample.Event)
-		if err != nil {
+		golden(t, sample.Name, preview(t, c, connectors.Delivery{ID: sample.Event.ID, Events: []events.Event{sample.Event}}))
+	}
+	golden(t, "digest", preview(t, c, digestOf(connectortest.Samples())))
+}
+
+// golden compares got with a file, or writes it.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name+".golden")
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
-		}
-		path := filepath.Join("testdata", sample.Name+".golden")
-		got := block(m, false)
-		if *update {
-			if err := os.MkdirAll("testdata", 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(string(want), got); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", path, diff)
 		}
 	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", path, diff)
+	}
+}
+
+func connect(t *testing.T, s *settings) connectors.Connector {
+	t.Helper()
+	link := func(e events.Event) string {
+		return "https://acme.viewcases.com/" + e.Data.Collection + "/" + e.Data.ID
+	}
+	c, err := Kind().New(s, connectors.Env{Name: "screen", Stdout: broken{}, Link: link})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func preview(t *testing.T, c connectors.Connector, d connectors.Delivery) string {
+	t.Helper()
+	got, err := c.(connectors.Previewer).Preview(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// digestOf is a digest of all samples, that stands for one event more.
+func digestOf(samples []connectortest.Sample) connectors.Delivery {
+	from := time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC)
+	d := connectors.Delivery{ID: "digest", Digest: &connectors.Digest{From: from, To: from.Add(15 * time.Minute), IDs: []string{"one more"}}}
+	for _, sample := range samples {
+		d.Events = append(d.Events, sample.Event)
+		d.Digest.IDs = append(d.Digest.IDs, sample.Event.ID)
+	}
+	return d
+}
+
+func TestDigestStaysOnTheScreen(t *testing.T) {
+	got := preview(t, connect(t, &settings{}), digestOf(connectortest.Hostile()))
+	if lines := strings.Count(got, "\n"); lines != maxEvents+4 || !strings.Contains(got, " more records\n") {
+		t.Errorf("a digest of %d hostile events has %d lines, want %d and a note on the others", len(connectortest.Hostile()), lines, maxEvents+4)
+	}
+	for _, l := range strings.Split(got, "\n") {
+		if err := readable(l+"\n\n", false); err != nil || utf8.RuneCountInString(l) > maxValue+10 {
+			t.Errorf("line %.300q: %v", l, err)
+		}
+	}
+}
+
+func TestTemplate(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "console.tmpl")
+	if err := os.WriteFile(file, []byte("{{.Lead}} from a file: {{.Record.account_code}} {{.Link}}\n\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	one := delivery()
+	two := connectors.Delivery{ID: "2", Events: []events.Event{one.Events[0], connectortest.Samples()[1].Event}}
+	for _, c := range []struct {
+		name string
+		set  settings
+		d    connectors.Delivery
+		want string
+	}{
+		{"text", settings{Template: `{{upper .Title}} for {{.Connector}}`}, one, "SMITH & SONS <INVESTIGATIONS> for screen\n"},
+		{"file", settings{TemplateFile: file}, one, "New client from a file: SMI-01 https://acme.viewcases.com/clients/1042\n"},
+		{"several", settings{Template: `{{.Lead}}`}, two, "2 changes in acme, 09:30 UTC\n\nNew client\n\nClient updated\n"},
+		{"digest", settings{Template: `{{.Lead}}{{define "digest"}}{{.Summary}}!{{end}}`}, digestOf(connectortest.Samples()[:2]), "2 changes in acme, 09:30 to 09:45 UTC!\n"},
+	} {
+		if got := preview(t, connect(t, &c.set), c.d); got != c.want {
+			t.Errorf("%s: printed %q, want %q", c.name, got, c.want)
+		}
+	}
+	if got := preview(t, connect(t, &settings{Template: `{{define "cases"}}x{{end}}`}), one); !strings.HasPrefix(got, "🆕 New client") {
+		t.Errorf("without a text for the event printed %q, want the block", got)
+	}
+}
+
+func TestTemplateMistakes(t *testing.T) {
+	for want, s := range map[string]settings{
+		"TEMPLATE: line 1: unclosed action":         {Template: "{{.Title"},
+		"TEMPLATE: set beside TEMPLATE_FILE":        {Template: "x", TemplateFile: "y"},
+		"TEMPLATE_FILE: cannot be read: no such":    {TemplateFile: filepath.Join(t.TempDir(), "none")},
+		"TEMPLATE_FILE: line 2: there is no .Titel": {TemplateFile: write(t, "a\n{{.Titel}}")},
+		"TEMPLATE_FILE: an empty file":              {TemplateFile: write(t, " \n")},
+	} {
+		_, err := Kind().New(&s, connectors.Env{})
+		if err == nil || !strings.HasPrefix(err.Error(), want) || len(connectors.SettingErrors(err)) != 1 {
+			t.Errorf("New(%+v) = %v, want a setting error %q", s, err, want)
+		}
+	}
+}
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 func TestColouredBlockHoldsOnlyOurSequences(t *testing.T) {
