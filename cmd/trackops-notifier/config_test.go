@@ -51,8 +51,11 @@ func TestEveryVariableCounts(t *testing.T) {
 		"NATS_URL=nats://a.example.com:4222, tls://b.example.com", "NATS_USER=u", "NATS_PASSWORD=p", "NATS_OUTBOX_HOLD=1h",
 		"NATS_LISTEN=not looked at", "STREAM_MAX_AGE=1d12h", "STREAM_MAX_BYTES=1.5gb", "HTTP_LISTEN=off", "LOG_LEVEL=DEBUG", "LOG_FORMAT=json",
 		"POLL_COLLECTIONS=clients, cases,clients,", "COLLECTION_CLIENTS_IGNORE=/notes,/x/*/y", "COLLECTION_CASES_QUERY=client=5",
-		"POLL_MAX_AGE=1m30s", "POLL_SWEEP_SHARE=0.2",
+		"POLL_MAX_AGE=1m30s", "POLL_SWEEP_SHARE=0.2", "TRACKOPS_RECORD_URL=https://x.example/{id}",
 	))
+	if want := "https://x.example/{id}"; got.RecordURL != want {
+		t.Errorf("records are at %q, want %q", got.RecordURL, want)
+	}
 	if want := (pollConfig{90 * time.Second, 0.2}); got.Poll != want {
 		t.Errorf("poll %+v, want %+v", got.Poll, want)
 	}

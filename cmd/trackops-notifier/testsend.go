@@ -35,7 +35,7 @@ func (p program) testSend(ctx context.Context, cfg config, name string) error {
 	if err != nil {
 		return err
 	}
-	target, err := c.New(connectors.Env{Version: programVersion(), Stdout: p.output()})
+	target, err := c.New(connectors.Env{Version: programVersion(), Stdout: p.output(), Link: recordLink(cfg.RecordURL)})
 	if err != nil {
 		return fmt.Errorf("connector %s: %w", name, err)
 	}
