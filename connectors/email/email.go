@@ -28,7 +28,8 @@ import (
 	"github.com/trackops-notifier/trackops-notifier/connectors"
 )
 
-// Kind returns the kind "email". It is retried for a day.
+// Kind returns the kind "email". It is retried for a day. Each event is a mail of
+// its own; with a rate, what waits behind it shares one.
 func Kind() connectors.Kind {
 	return connectors.Kind{
 		Name:     "email",
@@ -50,8 +51,7 @@ func Kind() connectors.Kind {
 			time.Hour, 2 * time.Hour, 4 * time.Hour, 8 * time.Hour, 8 * time.Hour,
 		},
 		Timeout:     time.Minute,
-		Rate:        1,
-		Concurrency: 1,
+		Concurrency: 1, // so that a burst of mails takes one connection
 		Burst:       50,
 	}
 }
