@@ -15,6 +15,7 @@ import (
 type landed struct {
 	outcome  Outcome
 	past     *progress // after a failed attempt
+	reason   string    // of the outcome, perhaps
 	replaced bool      // another event has the number now
 	solo     bool      // from now on it is sent by itself
 }
@@ -24,7 +25,7 @@ type carriage struct {
 	job     job
 	ids     []string // of the riders
 	landed  []landed
-	present []int // the riders that could be read
+	present []int // the riders that are sent
 	spent   int   // most attempts of one of them
 }
 
@@ -40,7 +41,7 @@ func (w *worker) carry(j job) result {
 	}
 	d := c.delivery(w.cfg.Differ)
 	if len(d.Events) == 0 {
-		return w.land(c, Note{EventID: d.ID, Outcome: Muted, At: time.Now().UTC(), Reason: "nothing differs at the end of the window"})
+		return w.land(c, Note{EventID: d.ID, Outcome: Muted, At: time.Now().UTC()})
 	}
 	var past []*progress
 	for _, i := range c.present {
@@ -80,6 +81,11 @@ func (w *worker) embark(j job) (c *carriage, abandoned bool) {
 			continue
 		}
 		r.entry.load, c.ids[i] = content, content.event.ID
+		if r.entry.fate != wanted {
+			n := r.entry.fate.note()
+			c.landed[i] = landed{outcome: n.Outcome, reason: n.Reason}
+			continue
+		}
 		if r.entry.past == nil {
 			r.entry.past = &progress{id: c.ids[i]}
 		}
@@ -107,7 +113,7 @@ func (c *carriage) delivery(differ Differ) Delivery {
 		d.Events, leftOut = differ.Digest(all)
 		for _, i := range c.present {
 			if slices.Contains(leftOut, c.ids[i]) {
-				c.landed[i].outcome = Muted
+				c.landed[i] = landed{outcome: Muted, reason: "nothing differs at the end of the window"}
 			}
 		}
 	}
@@ -132,7 +138,8 @@ func (w *worker) land(c *carriage, n Note) result {
 			c.landed[i].outcome = n.Outcome
 		}
 		n.Events[i] = Member{
-			EventID: c.ids[i], Sequence: r.entry.sequence, Replay: r.entry.replay, Outcome: c.landed[i].outcome,
+			EventID: c.ids[i], Sequence: r.entry.sequence, Replay: r.entry.replay,
+			Outcome: c.landed[i].outcome, Reason: c.landed[i].reason,
 		}
 		if past := r.entry.past; past != nil {
 			n.Events[i].Attempt = past.spent + 1
@@ -158,21 +165,23 @@ func (w *worker) land(c *carriage, n Note) result {
 
 // crash notes that the delivery failed, and what follows for each rider. Where
 // one of them may have spoiled it for the others, each is sent by itself from now
-// on, and this attempt is not counted.
+// on; of a digest that was too large, fewer are sent at a time. Such an attempt is
+// not counted.
 func (w *worker) crash(c *carriage, d Delivery, t try, err error) result {
 	ended := time.Unix(0, t.at).Add(t.took)
 	status := fault.Status(err)
-	split := len(c.present) > 1 && (fault.IsPermanent(err) || d.Digest == nil && isAlive(status) && status != statusThrottled)
+	several := len(c.present) > 1
+	tooLarge := several && d.Digest != nil && status == http.StatusRequestEntityTooLarge
+	split := several && (fault.IsPermanent(err) || d.Digest == nil && isAlive(status) && status != statusThrottled)
 	n := t.note(d.ID, c.job.entry)
-	n.Probe = n.Probe || split
-	r := result{job: c.job, outcome: Failed, tooLarge: status == http.StatusRequestEntityTooLarge}
+	r := result{job: c.job, outcome: Failed, tooLarge: tooLarge}
 	factor := stretch() // the same for all, so that they stay together
 	var v verdict
 	for _, i := range c.present {
 		past := c.job.riders[i].entry.past
 		own := t
 		own.attempt = past.spent + 1
-		if split {
+		if split || tooLarge {
 			v = verdict{spent: past.spent}
 			own.probe = true
 		} else {
@@ -190,21 +199,21 @@ func (w *worker) crash(c *carriage, d Delivery, t try, err error) result {
 	if w.note(n) != nil {
 		return result{job: c.job, abandoned: true}
 	}
-	if split {
+	if split || tooLarge {
 		err = fault.Permanent(err) // it says nothing of the connector
 	}
 	w.blame(&r, t, err, v, ended)
 	return w.leaveBehind(c, r)
 }
 
-// leaveBehind settles those that could not be read, and gives r its riders.
+// leaveBehind settles those that were not sent, and gives r its riders.
 func (w *worker) leaveBehind(c *carriage, r result) result {
 	for i, one := range c.landed {
-		if one.outcome != Expired {
+		if one.outcome == Failed {
 			continue
 		}
-		lost := job{entry: c.job.riders[i].entry, id: c.ids[i]}
-		settled := w.conclude(lost, Note{Outcome: Expired})
+		left := job{entry: c.job.riders[i].entry, id: c.ids[i]}
+		settled := w.conclude(left, Note{Outcome: one.outcome, Reason: one.reason})
 		if !settled.abandoned && !one.replaced {
 			settled = w.acknowledge(settled)
 		}

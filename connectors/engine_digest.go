@@ -9,8 +9,8 @@ const (
 	// maxDigest bounds the events of one digest; a larger window becomes several.
 	maxDigest = 1000
 
-	// crowd is how many records may wait for their turn before several are told in
-	// one delivery, if the connector can do that.
+	// crowd is how many records, or events of one, may wait for their turn before
+	// several are told in one delivery, if the connector can do that.
 	crowd = 4
 
 	// linger is how long after its end a window is waited for: an event that
@@ -21,7 +21,7 @@ const (
 // line gives an event that came its place in the lane of its record.
 func (s *scheduler) line(a arrival, now time.Time) {
 	if a.entry.fate == wanted && (a.entry.replay == 0 || a.entry.lent) && !a.urgent {
-		s.schedule(&a.entry)
+		s.schedule(&a.entry, now)
 	}
 	if !s.lanes.add(a.lane, a.entry, now) {
 		return
@@ -30,11 +30,23 @@ func (s *scheduler) line(a arrival, now time.Time) {
 	if a.urgent && a.entry.fate == wanted {
 		s.lanes.hurry(a.lane, a.entry, now)
 	}
+	s.rejoin(a, now)
 }
 
-// schedule gives e the window that the calendar says.
-func (s *scheduler) schedule(e *entry) {
-	release, w := s.engine.cfg.Calendar.Release(time.Unix(0, e.at))
+// rejoin finds out what follows from a's event for those of its record that the
+// fallback was given, perhaps before a restart.
+func (s *scheduler) rejoin(a arrival, now time.Time) {
+	if taken, _ := s.detour.isTaken(now, s.health, s.engine.cfg.Fallback); taken {
+		s.detour.used = s.detour.used || a.entry.diverted
+	} else if l := s.lanes.byKey[a.lane]; len(l.queue) > 1 && l.queue[len(l.queue)-2].diverted {
+		s.supersede(l, now)
+	}
+}
+
+// schedule gives e the window that the calendar says. Nothing is taken to come from
+// the future, whatever the clock of the stream says.
+func (s *scheduler) schedule(e *entry, now time.Time) {
+	release, w := s.engine.cfg.Calendar.Release(time.Unix(0, min(e.at, now.UnixNano())))
 	if w == (Window{}) {
 		return
 	}
@@ -44,9 +56,10 @@ func (s *scheduler) schedule(e *entry) {
 	e.window, e.release = s.windows[w], release.Add(linger).UnixNano()
 }
 
-// isCrowded reports whether so much waits that several events share a delivery.
-func (s *scheduler) isCrowded() bool {
-	return s.engine.cfg.Burst > 1 && s.pace.limited() && s.lanes.ready.len()+s.lanes.loaded.len() > crowd
+// isCrowded reports whether so much waits, with the front lane l, that several
+// events share a delivery.
+func (s *scheduler) isCrowded(l *lane) bool {
+	return s.engine.cfg.Burst > 1 && s.pace.limited() && max(s.lanes.ready.len()+s.lanes.loaded.len(), len(l.queue)) > crowd
 }
 
 // collapse makes one delivery of what is at the front, in the order of the stream.
@@ -59,8 +72,7 @@ func (s *scheduler) collapse(now time.Time) job {
 		}
 		s.lanes.popFront()
 		if l.queue[0].solo {
-			l.state = busy
-			j.riders = append(j.riders, rider{l, l.queue[0]})
+			j.seat(l)
 			break
 		}
 		s.board(&j, l, now, s.engine.cfg.Burst)
@@ -68,15 +80,23 @@ func (s *scheduler) collapse(now time.Time) job {
 	return j.boarded()
 }
 
-// board lets the head of l ride, and those after it that may, up to limit in all.
+// board lets the head of l ride, which may, and those after it that may, up to limit
+// in all. What is left out rides along in a digest, so that it does not divide it.
 func (s *scheduler) board(j *job, l *lane, now time.Time, limit int) {
-	l.state = busy
-	for _, e := range l.queue {
-		if len(j.riders) == limit || !e.sendable() || !e.dueBy(now) || e.window != j.window || e.solo {
+	j.seat(l)
+	for _, e := range l.queue[1:] {
+		along := j.window != nil && e.fate.leftOut()
+		if len(j.riders) == limit || !along && (!e.sendable() || !e.dueBy(now) || e.window != j.window || e.solo) {
 			break
 		}
-		j.riders = append(j.riders, rider{l, e})
+		j.seat(l)
 	}
+}
+
+// seat lets the next entry of l ride.
+func (j *job) seat(l *lane) {
+	j.riders = append(j.riders, rider{l, l.queue[l.out]})
+	l.state, l.out = busy, l.out+1
 }
 
 // boarded puts the riders in order. One alone that is no digest is an ordinary job.
@@ -95,42 +115,50 @@ func (j job) boarded() job {
 
 // digest makes a delivery of a window that is complete.
 func (s *scheduler) digest(now time.Time) (job, bool) {
-	for {
-		w := s.complete()
-		if w == nil {
-			return job{}, false
-		}
-		j := s.gather(w, now)
-		if len(j.riders) == 0 {
-			continue
-		}
-		if !s.isOpen(now) {
-			s.putBack(j, now)
-			return job{}, false
-		}
-		return j.boarded(), true
+	j, ok := s.whole(now)
+	if !ok {
+		return job{}, false
 	}
+	if !s.isOpen(now) {
+		s.putBack(j, now)
+		return job{}, false
+	}
+	return j.boarded(), true
 }
 
-// putBack undoes what gather did.
+// whole gathers the earliest window that is complete.
+func (s *scheduler) whole(now time.Time) (job, bool) {
+	for w := s.complete(); w != nil; w = s.complete() {
+		if j := s.gather(w, now); len(j.riders) > 0 {
+			return j, true
+		}
+	}
+	return job{}, false
+}
+
+// putBack takes back the lanes of a job that is not begun.
 func (s *scheduler) putBack(j job, now time.Time) {
 	for _, r := range j.riders {
 		if r.lane.state == busy {
 			s.lanes.release(r.lane, now)
 		}
 	}
-	s.windows[*j.window] = j.window
+	if j.window != nil {
+		s.windows[*j.window] = j.window
+	}
 }
 
-// complete returns a window that can be told now, or nil.
-func (s *scheduler) complete() *Window {
+// complete returns the earliest window that can be told now, or nil.
+func (s *scheduler) complete() (first *Window) {
+	// The stream has no more, or there is no room for more.
+	all := s.upToDate || s.lanes.waiting >= s.engine.cfg.MaxWaiting
 	for w := range s.lanes.groups {
-		// The stream has no more, or goes on behind it, or there is no room for more.
-		if s.upToDate || s.seen.After(w.To) || s.lanes.waiting >= s.engine.cfg.MaxWaiting {
-			return w
+		goesOnBehind := s.seen.After(w.To)
+		if (all || goesOnBehind) && (first == nil || w.To.Before(first.To)) {
+			first = w
 		}
 	}
-	return nil
+	return first
 }
 
 // gather lets the events of w ride. Of a lane whose head is of another window by
@@ -140,7 +168,7 @@ func (s *scheduler) gather(w *Window, now time.Time) job {
 	group := s.lanes.groups[w]
 	for group.len() > 0 && len(j.riders) < s.digestMax {
 		l := group.pop()
-		if head := l.queue[0]; head.window != w || !head.sendable() || head.solo || !head.dueBy(now) {
+		if head := l.queue[0]; head.window != w || !head.gathers() || !head.dueBy(now) {
 			s.lanes.release(l, now)
 			continue
 		}
@@ -156,7 +184,7 @@ func (s *scheduler) gather(w *Window, now time.Time) job {
 // disembark takes back the lanes of a delivery of several events.
 func (s *scheduler) disembark(r result, now time.Time) {
 	if r.tooLarge {
-		s.digestMax = max(1, len(r.job.riders)/2)
+		s.digestMax = min(s.digestMax, max(1, len(r.job.riders)/2))
 	}
 	var lanes []*lane
 	failed := false

@@ -1,6 +1,7 @@
 package connectors
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -287,6 +288,146 @@ func TestMaskedEvents(t *testing.T) {
 		}
 		if w.outcome(1) != Dead || w.outcome(void) != Filtered || w.outcome(broken) != Dead {
 			t.Errorf("outcomes %v", w.settled)
+		}
+	})
+}
+
+// One message for the window, also where the filter leaves something out between.
+func TestFilterDoesNotDivideADigest(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		w.filter = must(CompileFilter("data.record.skip != true"))
+		w.change("1", `"n":1`, `"n":2`)
+		out := w.change("1", `"n":2`, `"n":2,"skip":true`)
+		w.change("1", `"n":2,"skip":true`, `"n":3`)
+		fails := true
+		w.reply = func(int, Delivery, uint64) answer {
+			if fails {
+				return answer{err: status(500)}
+			}
+			return answer{}
+		}
+		e, _ := start(t, w.newLife(nil), func(c *Config) { c.Calendar, c.Retry = calendar(t, "15m", ""), outage() })
+		pass(15*time.Minute + 2*time.Second)
+		if w.outcome(out) != Filtered {
+			t.Errorf("what is left out is %q after the first attempt", w.outcome(out))
+		}
+		fails = false
+		pass(time.Hour)
+		if all, _ := w.deliveries(); fmt.Sprint(all) != "[[1 3]]" {
+			t.Errorf("delivered %v, want one digest of 1 and 3", all)
+		}
+		if s := e.Stats(); s.Digested != 2 || s.Filtered != 1 || s.Pending != 0 || len(w.acks) != 3 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// A clock of the stream that is ahead, or was, holds nothing up for longer than its
+// window, and changes no order.
+func TestEventsOfTheFuture(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		for i, ahead := range []time.Duration{0, 5 * time.Hour, 1000 * time.Hour, -3 * time.Hour} {
+			sequence := w.publish("1", fmt.Sprintf(`"n":%d`, i))
+			w.stream[sequence-1].At = time.Now().Add(ahead)
+		}
+		e, _ := start(t, w.newLife(nil), func(c *Config) { c.Calendar = calendar(t, "15m", "") })
+		pass(16 * time.Minute)
+		if s := e.Stats(); s.Digested != 4 {
+			t.Errorf("%+v after the window", s)
+		}
+	})
+}
+
+// After a while away, windows are told in their order.
+func TestWindowsAreToldInOrder(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		for i := range 20 {
+			w.publish(fmt.Sprint(i), "")
+			pass(15 * time.Minute)
+		}
+		start(t, w.newLife(nil), func(c *Config) { c.Calendar, c.Rate, c.Concurrency = calendar(t, "15m", ""), 1, 1 })
+		pass(time.Hour)
+		all, _ := w.deliveries()
+		for i, one := range all {
+			if len(all) != 20 || one[0] != uint64(i+1) {
+				t.Fatalf("delivered %v", all)
+			}
+		}
+	})
+}
+
+// A window waits for what the stream still has of it.
+func TestDigestWaitsForTheRestOfItsWindow(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		for i := range 200 {
+			w.publish(fmt.Sprint(i), "")
+		}
+		pass(time.Hour)
+		l := w.newLife(nil)
+		start(t, l, func(c *Config) { c.Calendar, c.Feed = calendar(t, "15m", ""), &slowFeed{l} })
+		pass(time.Hour)
+		if all, _ := w.deliveries(); len(all) != 1 || len(all[0]) != 200 {
+			t.Errorf("delivered %d digests, the first of %d events, want one of 200", len(all), len(all[0]))
+		}
+	})
+}
+
+// A slowFeed takes a moment for each event.
+type slowFeed struct{ *life }
+
+func (f *slowFeed) Next(ctx context.Context) (events.Stored, error) {
+	sleep(ctx, 10*time.Millisecond)
+	return f.life.Next(ctx)
+}
+
+// The updates of one record are a burst as well.
+func TestBurstOfOneRecordCollapses(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		for range 500 {
+			w.publish("1", "")
+		}
+		e, _ := start(t, w.newLife(nil), func(c *Config) { c.Pace, c.Burst = NewPace(1, true), 25 })
+		pass(time.Minute)
+		if s := e.Stats(); s.Delivered != 500 {
+			t.Errorf("%d of 500 told within a minute", s.Delivered)
+		}
+	})
+}
+
+// What is too large for the other side is halved until it fits, at no one's cost;
+// only one that is too large by itself is given up.
+func TestDigestTooLargeIsHalved(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		for i := range 300 {
+			w.publish(fmt.Sprint(i), "")
+		}
+		w.reply = func(_ int, d Delivery, _ uint64) answer {
+			if len(d.Events) > 50 || d.Events[0].Data.ID == "299" {
+				return answer{err: status(413)}
+			}
+			return answer{}
+		}
+		e, _ := start(t, w.newLife(nil), func(c *Config) {
+			c.Calendar, c.Retry, c.Rate, c.Concurrency = calendar(t, "15m", ""), []time.Duration{time.Minute}, 1, 1
+		})
+		pass(2 * time.Hour)
+		all, _ := w.deliveries()
+		if s := e.Stats(); s.Digested < 299 || s.Dead > 1 || len(all) > 20 || w.told() != "" {
+			t.Errorf("%d told in %d digests, %d dead, told %q", s.Digested, len(all), s.Dead, w.told())
+		}
+	})
+}
+
+// Why an event is in no message is on record with it.
+func TestReasonOfTheMuted(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		w.publish("1", "")
+		w.change("2", `"n":1`, `"n":2`)
+		w.change("2", `"n":2`, `"n":1`)
+		start(t, w.newLife(nil), func(c *Config) { c.Calendar = calendar(t, "15m", "") })
+		pass(time.Hour)
+		if n := w.ledger(2, 0); len(n) != 1 || n[0].Outcome != Muted || n[0].Reason != "nothing differs at the end of the window" {
+			t.Errorf("notes = %+v", n)
 		}
 	})
 }

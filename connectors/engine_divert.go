@@ -15,11 +15,12 @@ type Fallback struct {
 	Name  string
 	After time.Duration // of failing
 
-	// Latest says that of what the fallback was given, only each record's latest
-	// event is sent when the connector is well again.
+	// Latest says that of what the fallback was given, nothing is sent when the
+	// connector is well again that a later event of the record follows on.
 	Latest bool
 
-	// Gets reports whether the fallback has the event by itself; nil: never.
+	// Gets reports whether the fallback has the event by itself; nil: never. It is
+	// asked of the event as it was, without this connector's mask.
 	Gets func(ev events.Event) bool
 
 	// Forward gives it an event. It is durable when Forward returns nil.
@@ -32,6 +33,7 @@ type detour struct {
 	queue   []rider // still to go, oldest first
 	looked  time.Time
 	onTheGo bool
+	used    bool // what the fallback was given waits
 }
 
 // lookEvery is how often it is looked for events that have become due.
@@ -49,37 +51,43 @@ func (d *detour) isTaken(now time.Time, h *health, f *Fallback) (bool, time.Time
 // next is when it has to be looked again; the zero time for never.
 func (d *detour) next(now time.Time, h *health, f *Fallback) time.Time {
 	taken, from := d.isTaken(now, h, f)
-	if taken {
-		return d.looked.Add(lookEvery)
+	switch {
+	case !taken:
+		return from
+	case d.onTheGo || len(d.queue) > 0:
+		return time.Time{} // a worker that is done is enough to go on
 	}
-	return from
+	return d.looked.Add(lookEvery)
 }
 
 // divert gives the next event to the fallback, if it is time for that.
 func (s *scheduler) divert(now time.Time) {
 	d := &s.detour
 	taken, _ := d.isTaken(now, s.health, s.engine.cfg.Fallback)
-	if !taken || d.onTheGo || s.inFlight >= s.engine.cfg.Concurrency {
+	if !taken || d.onTheGo {
 		return
 	}
 	if len(d.queue) == 0 && now.Sub(d.looked) >= lookEvery {
 		d.looked = now
 		d.queue = s.lanes.undiverted(now)
 	}
-	if len(d.queue) == 0 {
-		return
+	for len(d.queue) > 0 && !d.onTheGo && s.inFlight < s.engine.cfg.Concurrency {
+		next := d.queue[0]
+		d.queue = d.queue[1:]
+		// What was listed may have been sent, or given up, meanwhile.
+		if e := s.lanes.find(next.lane.key, next.entry.ident()); e != nil && e.sendable() {
+			d.onTheGo = true
+			s.start(job{task: divert, lane: next.lane, entry: next.entry})
+		}
 	}
-	next := d.queue[0]
-	d.queue = d.queue[1:]
-	d.onTheGo = true
-	s.start(job{task: divert, lane: next.lane, entry: next.entry})
 }
 
-// undiverted lists what the fallback was not given, in the order of the stream.
+// undiverted lists what the fallback was not given and no worker has, in the order
+// of the stream.
 func (ls *lanes) undiverted(now time.Time) []rider {
 	var all []rider
 	for _, l := range ls.byKey {
-		for _, e := range l.queue {
+		for _, e := range l.queue[l.out:] {
 			if e.sendable() && !e.diverted && !e.lent && e.release <= now.UnixNano() {
 				e.load = nil
 				all = append(all, rider{l, e})
@@ -97,38 +105,48 @@ func (s *scheduler) diverted(r result) {
 		return
 	}
 	s.stats.Diverted++
-	l := s.lanes.byKey[r.job.lane.key]
-	if l == nil {
-		return // settled meanwhile
-	}
-	for i := range l.queue {
-		if l.queue[i].ident() == r.job.entry.ident() {
-			l.queue[i].diverted = true
+	s.detour.used = true
+	if l := s.lanes.byKey[r.job.lane.key]; l != nil {
+		for i := range l.queue {
+			if l.queue[i].ident() == r.job.entry.ident() {
+				l.queue[i].diverted = true
+			}
 		}
 	}
 }
 
-// end takes back the detour. With Latest, what the fallback told and a later
-// event of the record follows on is not told again.
+// end says that the connector is well again: what the fallback was given is sent,
+// or, with Latest, only what no later event of the record follows on.
 func (d *detour) end(s *scheduler, now time.Time) {
-	d.queue = nil
+	if !d.used {
+		return
+	}
+	d.used = false
+	for _, l := range s.lanes.byKey {
+		s.supersede(l, now)
+	}
+}
+
+// supersede makes void, with Latest, what the fallback was given of l and an event
+// follows on.
+func (s *scheduler) supersede(l *lane, now time.Time) {
 	if f := s.engine.cfg.Fallback; f == nil || !f.Latest {
 		return
 	}
-	for _, l := range s.lanes.byKey {
-		from := 0
-		if l.state == busy {
-			from = 1
+	followed, found := false, false
+	for i := len(l.queue) - 1; i >= l.out && l.queue[i].fate != void; i-- {
+		e := &l.queue[i]
+		if !e.sendable() {
+			continue
 		}
-		for i := from; i < len(l.queue)-1; i++ {
-			if l.queue[i].sendable() && l.queue[i].diverted {
-				l.queue[i].fate = void
-			}
+		if followed && e.diverted {
+			e.fate, found = void, true
 		}
-		if l.state == delayed {
-			heap.Remove(&s.lanes.delayed, l.index)
-			s.lanes.release(l, now)
-		}
+		followed = true
+	}
+	if found && l.state == delayed {
+		heap.Remove(&s.lanes.delayed, l.index)
+		s.lanes.release(l, now)
 	}
 }
 
@@ -140,7 +158,8 @@ func (w *worker) divert(j job) result {
 	}
 	j.id = content.event.ID
 	f := w.cfg.Fallback
-	if f.Gets == nil || !f.Gets(content.event) {
+	whole, err := events.Decode(content.body)
+	if err != nil || f.Gets == nil || !f.Gets(whole) {
 		ev := j.entry.stored()
 		ev.Body = w.body(content)
 		err := w.persist(w.fetches, "give an event to the fallback", storeTimeout, func(ctx context.Context) error {

@@ -15,9 +15,8 @@ func (s *scheduler) learn(r result, now time.Time) {
 		s.changed(before, s.health.struck(r.blow, now), now)
 		return
 	}
-	detoured, _ := s.detour.isTaken(now, s.health, s.engine.cfg.Fallback)
 	n := s.health.acceptedAt(now)
-	if detoured {
+	if s.health.State == Active {
 		s.detour.end(s, now)
 	}
 	s.changed(before, n, now)
@@ -42,31 +41,42 @@ func (s *scheduler) remember(n news, done chan<- error) {
 		s.engine.cfg.Logger.Error("the state of the connector cannot be written", "error", err.Error())
 		return // it is plain data: it always encodes
 	}
-	s.keeper.put(memo{text: text, health: s.health.Health, news: n, done: done})
+	m := memo{text: text}
+	if n != nothing {
+		m.told = []Health{s.health.Health}
+	}
+	if done != nil {
+		m.done = []chan<- error{done}
+	}
+	s.keeper.put(m)
 }
 
 // probe chooses a waiting event to see whether the connector is well again, when
 // it is time: one that was held up, the next to be tried again, or a digest.
 func (s *scheduler) probe(now time.Time) (job, bool) {
-	if s.health.state() != Open || s.probing || s.health.Probe.After(now) {
+	if s.health.state() != Open || s.probing {
+		return job{}, false
+	}
+	if s.health.Probe.After(now) {
+		s.gate = s.health.Probe
 		return job{}, false
 	}
 	if s.giveUpOverdue(now) {
 		return s.next(now)
 	}
-	if s.paused.After(now) {
-		s.gate = s.paused
-		return job{}, false
-	}
 	j, ok := s.candidate(now)
 	if !ok {
 		return job{}, false
 	}
-	s.pace.take(now)
+	if !s.isOpen(now) {
+		s.putBack(j, now)
+		return job{}, false
+	}
 	j.probe, s.probing = true, true
-	return j, true
+	return j.boarded(), true
 }
 
+// candidate takes what is to be the probe out of where it waits.
 func (s *scheduler) candidate(now time.Time) (job, bool) {
 	var l *lane
 	if s.lanes.held.len() > 0 {
@@ -82,21 +92,20 @@ func (s *scheduler) candidate(now time.Time) (job, bool) {
 		}
 	}
 	if l != nil {
-		l.state = busy
-		j := job{task: deliver, riders: []rider{{l, l.queue[0]}}, window: l.queue[0].window}
-		return j.boarded(), true
-	}
-	if w := s.complete(); w != nil {
-		if j := s.gather(w, now); len(j.riders) > 0 {
-			return j.boarded(), true
+		j := job{task: deliver}
+		if head := l.queue[0]; head.gathers() {
+			j.window = head.window
 		}
+		j.seat(l)
+		return j, true
 	}
-	return job{}, false
+	return s.whole(now)
 }
 
 // giveUpOverdue finds held events that would have had all their attempts by now,
 // had they been made, and gives them up: an alert is not to come days late
-// because the connector was down so long. It reports whether there are any.
+// because the connector was down so long. However short the schedule is, each may
+// become a probe before that. It reports whether there are any.
 func (s *scheduler) giveUpOverdue(now time.Time) bool {
 	found := false
 	for n := s.lanes.held.len(); n > 0; n-- {
@@ -112,7 +121,7 @@ func (s *scheduler) giveUpOverdue(now time.Time) bool {
 		if due.Before(s.health.Since) {
 			due = s.health.Since
 		}
-		if now.Sub(due) <= s.engine.retry.left(spent) {
+		if now.Sub(due) <= max(s.engine.retry.left(spent), 2*lastProbe) {
 			s.lanes.held.push(l)
 			continue
 		}
@@ -139,7 +148,10 @@ func (e *Engine) Pause(ctx context.Context) error {
 // Resume takes back Pause, and lets a parked connector try again; what waits is
 // tried at once. It may be called of a connector that runs.
 func (e *Engine) Resume(ctx context.Context) error {
-	return e.order(ctx, func(s *scheduler, now time.Time) { s.health.resume(now) })
+	return e.order(ctx, func(s *scheduler, now time.Time) {
+		s.health.resume(now)
+		s.lanes.hasten(now)
+	})
 }
 
 func (e *Engine) order(ctx context.Context, do func(s *scheduler, now time.Time)) error {
@@ -174,34 +186,43 @@ type keeper struct {
 	ended  chan struct{}
 }
 
-// A memo is one state of a connector to remember.
+// A memo is the state of a connector to remember.
 type memo struct {
-	text   string
-	health Health
-	news   news
-	done   chan<- error // nil: nobody waits
+	text string
+	told []Health       // to be told first
+	done []chan<- error // of those who wait for it
 }
 
 func newKeeper(e *Engine) *keeper {
-	return &keeper{engine: e, memos: make(chan memo, 64), ended: make(chan struct{})}
+	return &keeper{engine: e, memos: make(chan memo, 1), ended: make(chan struct{})}
 }
 
-// put hands over m. It waits only when much is to be remembered.
-func (k *keeper) put(m memo) { k.memos <- m }
+// put hands over m, and never waits: what was not begun yet becomes a part of it.
+// One goroutine at a time may call it.
+func (k *keeper) put(m memo) {
+	select {
+	case earlier := <-k.memos:
+		m.told, m.done = append(earlier.told, m.told...), append(earlier.done, m.done...)
+	default:
+	}
+	k.memos <- m
+}
 
 // run ends when memos is closed; from the end of ctx on it tries each only once.
 func (k *keeper) run(ctx context.Context) {
 	defer close(k.ended)
 	for m := range k.memos {
-		if m.news != nothing && k.engine.cfg.Observer.Health != nil {
-			k.engine.cfg.Observer.Health(m.health)
+		for _, h := range m.told {
+			if k.engine.cfg.Observer.Health != nil {
+				k.engine.cfg.Observer.Health(h)
+			}
 		}
 		err := k.remember(ctx, m.text)
 		if err != nil {
 			k.engine.cfg.Logger.Warn("the state of the connector is not on record", "error", clip(err.Error()))
 		}
-		if m.done != nil {
-			m.done <- err
+		for _, done := range m.done {
+			done <- err
 		}
 	}
 }
@@ -238,7 +259,7 @@ func (e *Engine) restore(ctx context.Context) (*health, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := h.restore(text); err != nil {
+	if err := h.restore(text, time.Now()); err != nil {
 		e.cfg.Logger.Warn("the state on record is unreadable and left out", "error", err)
 		h = newHealth(time.Now())
 	}

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/trackops-notifier/trackops-notifier/events"
 	"github.com/trackops-notifier/trackops-notifier/internal/fault"
 )
 
@@ -298,53 +297,4 @@ func TestOneConnectorsTroubleIsItsOwn(t *testing.T) {
 			t.Errorf("%d of 100 delivered while another endpoint takes 30 s", s.Delivered)
 		}
 	})
-}
-
-func TestFallbackStandsIn(t *testing.T) {
-	for _, latest := range []bool{false, true} {
-		t.Run(fmt.Sprintf("latest %v", latest), func(t *testing.T) {
-			within(t, func(t *testing.T, w *world) {
-				for i := range 12 {
-					w.publish(fmt.Sprint(i%4), "")
-				}
-				back := time.Now().Add(2 * time.Hour)
-				w.down(status(500), back)
-				var forwarded []uint64 // guarded by w.mu
-				sent := func() []uint64 {
-					w.mu.Lock()
-					defer w.mu.Unlock()
-					return slices.Clone(forwarded)
-				}
-				change := func(c *Config) {
-					c.Retry = outage()
-					c.Fallback = &Fallback{Name: "mail", After: 10 * time.Minute, Latest: latest,
-						Gets: func(ev events.Event) bool { return ev.Data.ID == "3" },
-						Forward: func(_ context.Context, ev events.Stored) error {
-							w.mu.Lock()
-							defer w.mu.Unlock()
-							forwarded = append(forwarded, ev.Sequence)
-							return nil
-						}}
-				}
-				_, stop := start(t, w.newLife(nil), change)
-				pass(9 * time.Minute)
-				if got := sent(); len(got) != 0 {
-					t.Fatalf("forwarded %v before ten minutes", got)
-				}
-				pass(3 * time.Minute)
-				stop()
-				e, _ := start(t, w.newLife(nil), change)
-				pass(20 * time.Minute)
-				if got, want := sent(), []uint64{1, 2, 3, 5, 6, 7, 9, 10, 11}; !slices.Equal(got, want) {
-					t.Errorf("forwarded %v, want %v", got, want)
-				}
-				pass(2 * time.Hour)
-				s := e.Stats()
-				// The probe that found it well may have told an older one.
-				if latest && (s.Delivered > 5 || s.Delivered+s.Muted != 12) || !latest && (s.Delivered != 12 || s.Muted != 0) || s.Pending != 0 {
-					t.Errorf("%d delivered, %d muted, %d pending when it is back", s.Delivered, s.Muted, s.Pending)
-				}
-			})
-		})
-	}
 }

@@ -100,11 +100,25 @@ func TestDeliveryLaw(t *testing.T) {
 	})
 }
 
+// What is superseded while it waits with the others of its window is no end to all.
+func TestSupersededInItsWindow(t *testing.T) {
+	p := plan{seed: 2, events: 40, records: 1, concurrency: 1, maxWaiting: 3, retry: []time.Duration{time.Second},
+		digest: "10s", urgent: true, fallback: true}
+	within(t, func(t *testing.T, _ *world) {
+		for _, broken := range p.live(must(CompileFilter("data.record.skip != true"))).broken {
+			t.Error(broken)
+		}
+	})
+}
+
 // live runs the plan to its end: several processes that die, and one that does
 // not and settles everything.
 func (p plan) live(filter *Filter) *world {
 	w := newWorld()
-	w.reply = p.reply
+	w.reply, w.filter = p.reply, filter
+	if p.masked {
+		w.mask = must(CompileMask(nil, []string{"/s"}))
+	}
 	r := rand.New(rand.NewPCG(p.seed, 1))
 	for range p.events {
 		switch r.IntN(14) {
@@ -121,14 +135,14 @@ func (p plan) live(filter *Filter) *world {
 		}
 	}
 	for i := range p.deaths {
-		p.process(w, filter, r, i)
+		p.process(w, r, i)
 	}
-	p.process(w, filter, r, -1)
+	p.process(w, r, -1)
 	w.final(p)
 	return w
 }
 
-func (p plan) process(w *world, filter *Filter, r *rand.Rand, death int) {
+func (p plan) process(w *world, r *rand.Rand, death int) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	l := w.newLife(cancel)
@@ -143,7 +157,7 @@ func (p plan) process(w *world, filter *Filter, r *rand.Rand, death int) {
 		return nil
 	}
 	cfg := l.config()
-	cfg.Retry, cfg.Rate, cfg.Concurrency, cfg.MaxWaiting, cfg.Filter = p.retry, p.rate, p.concurrency, p.maxWaiting, filter
+	cfg.Retry, cfg.Rate, cfg.Concurrency, cfg.MaxWaiting = p.retry, p.rate, p.concurrency, p.maxWaiting
 	p.extend(&cfg)
 	done := make(chan error, 1)
 	e := NewEngine(cfg)
@@ -173,9 +187,6 @@ func (p plan) process(w *world, filter *Filter, r *rand.Rand, death int) {
 // extend adds what not every connector has.
 func (p plan) extend(cfg *Config) {
 	cfg.Burst = p.burst
-	if p.masked {
-		cfg.Mask = must(CompileMask(nil, []string{"/s"}))
-	}
 	if p.digest != "" {
 		cfg.Calendar = must(NewCalendar(p.digest, "", ""))
 	}

@@ -36,6 +36,7 @@ type scheduler struct {
 	digestMax int       // the most events of a digest
 	upToDate  bool      // the stream had no more when the last event came
 	seen      time.Time // when the stream took the last event that came
+	high      entry     // the highest number and the latest time that came of the stream
 }
 
 // A job is what a worker does with one event, or with the riders of one delivery.
@@ -77,7 +78,7 @@ func newScheduler(e *Engine, known *memory, h *health, k *keeper) *scheduler {
 		results:  make(chan result, n),
 		timer:    time.NewTimer(time.Hour),
 		subjects: map[string]string{}, windows: map[Window]*Window{},
-		digestMax: maxDigest,
+		digestMax: maxDigest, upToDate: true,
 	}
 }
 
@@ -128,6 +129,7 @@ func (s *scheduler) drain(grace time.Duration, endAttempts, endNotes context.Can
 				endNotes()
 			default:
 				s.engine.cfg.Logger.Error("the connector does not heed its context", "in_flight", s.inFlight)
+				s.pace.done(time.Now()) // others may share it
 				return
 			}
 			step++
@@ -151,6 +153,7 @@ func (s *scheduler) arrive(a arrival) {
 	who := a.entry.ident()
 	if who.replay == 0 {
 		s.upToDate, s.seen = a.behind == 0, time.Unix(0, a.entry.at)
+		s.follow(who.sequence, a.entry.at)
 	}
 	if _, ok := s.inHand[who]; ok {
 		return
@@ -174,6 +177,17 @@ func (s *scheduler) arrive(a arrival) {
 	}
 	s.inHand[who] = struct{}{}
 	s.direct.push(j)
+}
+
+// follow takes in the number and the time of an event of the stream. A younger one
+// with an old number says that the stream lost its end and went on from there: what
+// was settled under these numbers were other events.
+func (s *scheduler) follow(sequence uint64, at int64) {
+	if at > s.high.at && sequence <= s.high.sequence {
+		s.settled.cut(sequence)
+		s.high.sequence = sequence
+	}
+	s.high.sequence, s.high.at = max(s.high.sequence, sequence), max(s.high.at, at)
 }
 
 func (s *scheduler) intern(subject string) string {
@@ -211,7 +225,7 @@ func (s *scheduler) next(now time.Time) (job, bool) {
 		case head.sendable() && !sends:
 			s.lanes.hold()
 			continue
-		case head.sendable() && s.isCrowded():
+		case head.sendable() && s.isCrowded(l):
 			if s.isOpen(now) {
 				return s.collapse(now), true
 			}
@@ -227,10 +241,15 @@ func (s *scheduler) next(now time.Time) (job, bool) {
 		}
 		return job{}, false
 	}
+	choose := s.probe
 	if sends {
-		return s.digest(now)
+		choose = s.digest
 	}
-	return s.probe(now)
+	j, ok := choose(now)
+	if !ok && s.gate.IsZero() && s.lanes.front(now) != nil {
+		return s.next(now) // a lane whose head is of no window any more
+	}
+	return j, ok
 }
 
 // head makes the head of the front lane a job.
@@ -281,9 +300,6 @@ func (s *scheduler) arm(now time.Time) {
 	if len(s.lanes.delayed) > 0 {
 		sooner(s.lanes.delayed[0].due)
 	}
-	if s.health.state() == Open && !s.probing && s.lanes.waiting > 0 {
-		sooner(s.health.Probe)
-	}
 	sooner(s.detour.next(now, s.health, s.engine.cfg.Fallback))
 	if at.IsZero() {
 		s.timer.Stop()
@@ -314,9 +330,14 @@ func (s *scheduler) finish(r result) {
 	if r.pause.After(s.paused) {
 		s.paused = r.pause
 	}
+	s.place(r, now)
 	if r.attempted {
 		s.learn(r, now)
 	}
+}
+
+// place takes back what r's worker had.
+func (s *scheduler) place(r result, now time.Time) {
 	switch {
 	case r.job.riders != nil:
 		s.disembark(r, now)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -690,4 +691,37 @@ func (y *smallYard) Bury(ctx context.Context, ev events.Stored, id string, heade
 		return fault.Permanent(errors.New("maximum payload exceeded"))
 	}
 	return y.Graveyard.Bury(ctx, ev, id, headers, letter)
+}
+
+// A stream that lost its end goes on with numbers that it had given before. What
+// has them now is sent.
+func TestStreamThatLostItsEnd(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		for i := range 130 {
+			w.publish(fmt.Sprint(i), "")
+		}
+		l := w.newLife(nil)
+		e, _ := start(t, l, nil)
+		pass(time.Minute)
+		w.mu.Lock()
+		w.stream = w.stream[:60]
+		for id := range w.settled {
+			if id.sequence > 60 {
+				delete(w.settled, id)
+			}
+		}
+		w.acks = slices.DeleteFunc(w.acks, func(id ident) bool { return id.sequence > 60 })
+		w.mu.Unlock()
+		pass(time.Second)
+		for i := range 10 {
+			l.feed(w.publish(fmt.Sprint("other", i), ""))
+		}
+		l.mu.Lock()
+		l.refeed()
+		l.mu.Unlock()
+		pass(time.Minute)
+		if s := e.Stats(); s.Delivered != 140 || len(w.attempts()) != 140 {
+			t.Errorf("%d delivered in %d attempts, want 130 and 10 more", s.Delivered, len(w.attempts()))
+		}
+	})
 }

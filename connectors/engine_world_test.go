@@ -35,6 +35,8 @@ type world struct {
 	now     map[uint64]bool // in flight
 	peak    int             // most in flight at a time
 	strict  bool            // every attempt is checked against the ledger
+	filter  *Filter         // of the connector
+	mask    *Mask           // of the connector
 	memory  map[string]string
 	health  []Health  // as it was told
 	turned  time.Time // when the state of the connector last changed: what waited may be early
@@ -121,6 +123,16 @@ func (w *world) record(sequence uint64) string {
 		return ""
 	}
 	return ev.Data.ID
+}
+
+// leftOut reports whether the connector is never to be sent the event.
+func (w *world) leftOut(sequence uint64) bool {
+	ev, err := events.Decode(w.stream[sequence-1].Body)
+	if err != nil {
+		return false
+	}
+	_, left := w.mask.Apply(ev)
+	return !left || !w.filter.wants(ev)
 }
 
 // notesOf returns the ledger's lines of one event.
@@ -275,7 +287,7 @@ func (l *life) Note(_ context.Context, raw []byte) error {
 	return l.do("note", func() error {
 		for _, one := range n.each() {
 			id := ident{one.Sequence, one.Replay}
-			if was, ok := l.settled[id]; ok {
+			if was, ok := l.settled[id]; ok && one.Outcome != Diverted {
 				l.breach("%d was settled as %s and then noted as %s", one.Sequence, was, one.Outcome)
 			}
 			if one.Outcome.settles() {
@@ -494,7 +506,7 @@ func (l *life) check(d Delivery, ids []ident, now time.Time) {
 				l.breach("%d was sent while %d of the same record was in flight", id.sequence, other)
 			}
 		}
-		l.checkOlder(id, ids)
+		l.checkOlder(id, ids, d.Digest != nil)
 		if i > 0 && ids[i-1].sequence > id.sequence {
 			l.breach("%d comes after %d in one delivery", id.sequence, ids[i-1].sequence)
 		}
@@ -505,10 +517,13 @@ func (l *life) check(d Delivery, ids []ident, now time.Time) {
 }
 
 // checkOlder checks that what came before in the record is settled, or on its way
-// in the same delivery.
-func (l *life) checkOlder(id ident, together []ident) {
+// in the same delivery; of a digest what is left out is a silent part.
+func (l *life) checkOlder(id ident, together []ident, digest bool) {
 	for older := uint64(1); older < id.sequence && id.replay == 0; older++ {
 		_, settled := l.settled[ident{sequence: older}]
+		if digest && l.leftOut(older) {
+			continue
+		}
 		if !settled && l.record(older) == l.record(id.sequence) && !l.aged[older] && !slices.Contains(together, ident{sequence: older}) {
 			l.breach("%d was sent before %d of the same record was settled", id.sequence, older)
 		}
@@ -518,7 +533,7 @@ func (l *life) checkOlder(id ident, together []ident) {
 // config is an engine's on the life l.
 func (l *life) config() Config {
 	return Config{Name: "hook", Connector: l, Feed: l, Ledger: l, Graveyard: l, History: l.history, Memory: l,
-		Observer: Observer{Health: l.turn}, Differ: wholeRecords}
+		Observer: Observer{Health: l.turn}, Differ: wholeRecords, Filter: l.filter, Mask: l.mask}
 }
 
 // wholeRecords is a Differ that knows records only as a whole.

@@ -70,12 +70,30 @@ func newHealth(now time.Time) *health {
 	return &health{Health: Health{State: Active, Since: now}, accepted: now, records: map[string]struct{}{}}
 }
 
-// restore takes over what was remembered of an earlier process.
-func (h *health) restore(text string) error {
+// restore takes over what was remembered of an earlier process, whose clock may
+// have been ahead.
+func (h *health) restore(text string, now time.Time) error {
 	if text == "" {
 		return nil
 	}
-	return json.Unmarshal([]byte(text), &h.Health)
+	if err := json.Unmarshal([]byte(text), &h.Health); err != nil {
+		return err
+	}
+	switch h.State {
+	case Active, Failing, Open, Parked:
+	default:
+		return fmt.Errorf("state %q", h.State)
+	}
+	h.Since, h.Down = earlier(h.Since, now), earlier(h.Down, now)
+	h.Probe = earlier(h.Probe, now.Add(lastProbe))
+	return nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // remembered is what [health.restore] reads.
@@ -120,6 +138,9 @@ func (h *health) struck(b blow, now time.Time) news {
 	}
 	if h.Failed++; h.Failed == 1 {
 		h.Down = now
+	}
+	if h.State == Parked {
+		return nothing // was under way; only an operator ends that
 	}
 	switch {
 	case fault.IsGone(b.err):

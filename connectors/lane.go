@@ -35,6 +35,9 @@ const (
 	void          // the fallback told it, and a later one tells more
 )
 
+// leftOut says that the connector is never to be sent the entry.
+func (f fate) leftOut() bool { return f == unwanted || f == omitted }
+
 func (e entry) ident() ident { return ident{e.sequence, e.replay} }
 
 // stored is the entry as package bus knows it.
@@ -51,6 +54,9 @@ func (e entry) terminal() bool { return e.past != nil && e.past.reason != "" }
 
 // sendable says that the entry is to be attempted.
 func (e entry) sendable() bool { return e.fate == wanted && !e.terminal() }
+
+// gathers says that the entry is told with the others of its window.
+func (e entry) gathers() bool { return e.window != nil && e.sendable() && !e.solo }
 
 // due is when the entry need not wait any longer.
 func (e entry) due() time.Time {
@@ -90,6 +96,7 @@ type lane struct {
 	state laneState
 	due   time.Time // of a delayed lane
 	index int       // in the heap of delayed lanes
+	out   int       // of a busy lane: how many entries, from the head on, a worker has
 	loads int       // entries with a load
 }
 
@@ -100,7 +107,7 @@ const (
 	delayed                   // its head waits for the next attempt, or for its window to end
 	gathered                  // its head waits for the others of its window
 	held                      // its head waits until the connector is well
-	busy                      // a worker has its head
+	busy                      // a worker has its head, and perhaps some that follow
 )
 
 // maxLoadBytes bounds what is kept of waiting events to save a second reading.
@@ -110,7 +117,7 @@ const maxLoadBytes = 8 << 20
 type lanes struct {
 	byKey   map[string]*lane
 	ready   fifo[*lane]
-	loaded  fifo[*lane] // ready as well, and read again: these go first
+	loaded  fifo[*lane] // ready as well, and go first: read again, or not to be sent
 	delayed laneHeap
 	held    fifo[*lane]
 	groups  map[*Window]*fifo[*lane] // gathered; none is empty
@@ -123,8 +130,8 @@ func newLanes() *lanes {
 }
 
 // add puts e in its place in the lane of key, and reports false if it is there
-// already. The event that a worker has stays in front of it; one that waits for
-// its next attempt does not.
+// already. What a worker has stays in front of it; what waits for its next attempt
+// does not.
 func (ls *lanes) add(key string, e entry, now time.Time) bool {
 	l := ls.byKey[key]
 	if l == nil {
@@ -137,26 +144,37 @@ func (ls *lanes) add(key string, e entry, now time.Time) bool {
 		ls.release(l, now)
 		return true
 	}
-	from := 0
-	if l.state == busy {
-		if l.queue[0].ident() == e.ident() {
-			return false
-		}
-		from = 1
-	}
-	at, found := slices.BinarySearchFunc(l.queue[from:], e, entry.compare)
-	if found {
+	at, found := slices.BinarySearchFunc(l.queue[l.out:], e, entry.compare)
+	if found || l.carries(e.ident()) {
 		return false
 	}
 	if l.state == delayed || l.state == held {
 		e.load = nil // it may be long: see postpone
 	}
-	ls.insert(l, from+at, e)
+	ls.insert(l, l.out+at, e)
 	if l.state == delayed && at == 0 {
 		heap.Remove(&ls.delayed, l.index)
 		ls.release(l, now)
 	}
 	return true
+}
+
+// carries reports whether a worker has the entry.
+func (l *lane) carries(id ident) bool {
+	return slices.ContainsFunc(l.queue[:l.out], func(e entry) bool { return e.ident() == id })
+}
+
+// find returns the entry if it waits in the lane of key and no worker has it, or nil.
+func (ls *lanes) find(key string, id ident) *entry {
+	l := ls.byKey[key]
+	if l == nil {
+		return nil
+	}
+	at := slices.IndexFunc(l.queue[l.out:], func(e entry) bool { return e.ident() == id })
+	if at < 0 {
+		return nil
+	}
+	return &l.queue[l.out+at]
 }
 
 // insert keeps the content of e only while all that is kept is little.
@@ -176,16 +194,20 @@ func (ls *lanes) insert(l *lane, at int, e entry) {
 // others of its head's window, or delayed until its head is due.
 func (ls *lanes) release(l *lane, now time.Time) {
 	head := l.queue[0]
+	l.out = 0
 	switch {
 	case !head.dueBy(now):
 		l.state, l.due = delayed, head.due()
 		heap.Push(&ls.delayed, l)
-	case head.window != nil && head.sendable() && !head.solo:
+	case head.gathers():
 		l.state = gathered
 		if ls.groups[head.window] == nil {
 			ls.groups[head.window] = &fifo[*lane]{}
 		}
 		ls.groups[head.window].push(l)
+	case !head.sendable():
+		l.state = ready
+		ls.loaded.push(l)
 	default:
 		l.state = ready
 		ls.ready.push(l)
@@ -217,15 +239,22 @@ func (ls *lanes) unhold(now time.Time) {
 }
 
 // hasten makes due what waits for its next attempt because the connector failed.
-// What was refused for its own sake keeps its schedule.
+// What was refused for its own sake keeps its schedule, and so does what a worker
+// may have.
 func (ls *lanes) hasten(now time.Time) {
+	for _, l := range ls.byKey {
+		if l.state == busy {
+			continue
+		}
+		for _, e := range l.queue {
+			if p := e.past; p != nil && len(p.tries) > 0 && !isAlive(p.tries[len(p.tries)-1].status) && p.next.After(now) {
+				p.next = now
+			}
+		}
+	}
 	waiting := ls.delayed
 	ls.delayed = nil
 	for _, l := range waiting {
-		head := &l.queue[0]
-		if p := head.past; p != nil && len(p.tries) > 0 && !isAlive(p.tries[len(p.tries)-1].status) && p.next.After(now) {
-			p.next = now
-		}
 		ls.release(l, now)
 	}
 }
@@ -238,10 +267,7 @@ func (ls *lanes) hurry(key string, urgent entry, now time.Time) {
 		return
 	}
 	n := slices.IndexFunc(l.queue, func(e entry) bool { return e.ident() == urgent.ident() }) + 1
-	from := 0
-	if l.state == busy {
-		from = 1
-	}
+	from := l.out
 	for from < n && l.queue[from].window == nil {
 		from++
 	}
@@ -258,8 +284,8 @@ func (ls *lanes) hurry(key string, urgent entry, now time.Time) {
 	}
 }
 
-// front returns the lane whose turn it is, or nil. One whose head was not due
-// after all, for it came in front of the one that was, waits until it is.
+// front returns the lane whose turn it is, or nil. One whose head is not to be sent
+// now or by itself, for it came in front of the one that is, finds its place.
 func (ls *lanes) front(now time.Time) *lane {
 	for {
 		queue := &ls.loaded
@@ -267,7 +293,7 @@ func (ls *lanes) front(now time.Time) *lane {
 			queue = &ls.ready
 		}
 		l, ok := queue.front()
-		if !ok || l.queue[0].dueBy(now) {
+		if !ok || l.queue[0].dueBy(now) && !l.queue[0].gathers() {
 			return l
 		}
 		queue.pop()
@@ -287,7 +313,7 @@ func (ls *lanes) popFront() *lane {
 // take gives the head of the front lane to a worker; there must be one.
 func (ls *lanes) take() (*lane, entry) {
 	l := ls.popFront()
-	l.state = busy
+	l.state, l.out = busy, 1
 	return l, l.queue[0]
 }
 
@@ -298,7 +324,7 @@ func (ls *lanes) fill(l *lane, content *load) {
 	l.loads++
 	ls.bytes += content.size()
 	ls.order(l)
-	l.state = ready
+	l.state, l.out = ready, 0
 	ls.loaded.push(l)
 }
 

@@ -182,6 +182,9 @@ func (m *memory) learn(raw []byte) error {
 // take takes in the note of one event.
 func (m *memory) take(n Note) {
 	d := digestOf(n.EventID, n.Replay)
+	if _, settled := m.settled[d]; settled {
+		return // the fallback was given it at that moment
+	}
 	if n.Outcome.settles() {
 		m.settled[d] = n.Sequence
 		if n.Replay != 0 {
@@ -268,6 +271,18 @@ func (s *settledSet) add(id ident) {
 		return
 	}
 	s.pages[id.sequence/64] |= 1 << (id.sequence % 64)
+}
+
+// cut forgets the events from sequence on, replays aside.
+func (s *settledSet) cut(sequence uint64) {
+	for page := range s.pages {
+		switch {
+		case page > sequence/64:
+			delete(s.pages, page)
+		case page == sequence/64:
+			s.pages[page] &= 1<<(sequence%64) - 1
+		}
+	}
 }
 
 func (s *settledSet) has(id ident) bool {

@@ -71,8 +71,8 @@ func parsePointer(pointer string) (tokens []string, ok bool) {
 // and the change is left out, too, when they do not differ any more. What cannot
 // be read is left out. System events pass as they are.
 //
-// ok is false for an update all of whose changes are left out: there is nothing
-// to tell. Applying a mask to what it returned changes nothing.
+// ok is false for an update all of whose changes are left out, or all but its new
+// updated_at: there is nothing to tell. Applying a mask to what it returned changes nothing.
 func (m *Mask) Apply(ev events.Event) (masked events.Event, ok bool) {
 	if m == nil || m.root.verdict == keepAll || ev.Data.Collection == events.System {
 		return ev, true
@@ -85,7 +85,8 @@ func (m *Mask) Apply(ev events.Event) (masked events.Event, ok bool) {
 	before := len(ev.Data.Changes)
 	ev.Data.Record = k.mask(ev.Data.Record, m.root)
 	ev.Data.Changes = k.changes(ev.Data, m.root)
-	return ev, ev.Data.Action != events.Updated || before == 0 || len(ev.Data.Changes) > 0
+	left := len(ev.Data.Changes)
+	return ev, ev.Data.Action != events.Updated || left == before || left > 0 && !isStamp(ev.Data.Changes)
 }
 
 // changes returns what the mask leaves of the changes of d, in a new slice.

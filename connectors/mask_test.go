@@ -143,7 +143,7 @@ func TestMaskOfChanges(t *testing.T) {
 func quoted(v any) string { return fmt.Sprintf("%q", v) }
 
 func TestMaskSaysWhenThereIsNothingToTell(t *testing.T) {
-	secret, open := oneChange("/ssn", `1`, `2`), oneChange("/name", `1`, `2`)
+	secret, open, touch := oneChange("/ssn", `1`, `2`), oneChange("/name", `1`, `2`), oneChange("/updated_at", `1`, `2`)
 	for _, c := range []struct {
 		name   string
 		action events.Action
@@ -152,6 +152,8 @@ func TestMaskSaysWhenThereIsNothingToTell(t *testing.T) {
 	}{
 		{"an update of what is omitted", events.Updated, []events.Change{secret}, false},
 		{"an update of that and more", events.Updated, []events.Change{secret, open}, true},
+		{"an update of that at a new time", events.Updated, []events.Change{secret, touch}, false},
+		{"an update of the time alone", events.Updated, []events.Change{touch}, true},
 		{"an update without changes", events.Updated, nil, true},
 		{"a new record", events.Created, []events.Change{secret}, true},
 		{"a deletion", events.Deleted, nil, true},

@@ -13,7 +13,7 @@ import (
 )
 
 // Preview returns the body that Deliver would post about d, JSON with indents,
-// below the headers that describe it. The address, the signature and the headers of
+// below the headers that describe it, without what acts on a terminal. The address, the signature and the headers of
 // every request are not shown.
 func (c *connector) Preview(d connectors.Delivery) (string, error) {
 	p, err := c.encode(d)
@@ -30,5 +30,6 @@ func (c *connector) Preview(d connectors.Delivery) (string, error) {
 	if json.Indent(&indented, body, "", "  ") == nil {
 		body = indented.Bytes()
 	}
-	return b.String() + string(body) + "\n", nil
+	b.Write(body)
+	return connectors.Visible(b.String()) + "\n", nil
 }
