@@ -114,7 +114,7 @@ func (l *loader) declarations(kinds []connectors.Kind) []declaration {
 	var declared []declaration
 	for _, variable := range l.under(connectorPrefix) {
 		name, ok := strings.CutSuffix(strings.TrimPrefix(variable, connectorPrefix), "_TYPE")
-		if !ok {
+		if !ok || l.isField(variable, kinds) {
 			continue
 		}
 		if !nameForm.MatchString(name) || len(name) > 64 {
@@ -132,6 +132,23 @@ func (l *loader) declarations(kinds []connectors.Kind) []declaration {
 	}
 	slices.SortStableFunc(declared, func(a, b declaration) int { return len(b.name) - len(a.name) })
 	return declared
+}
+
+// isField reports whether variable ends in _TYPE and is a field of a connector all
+// the same: CONNECTOR_CRM_CONTENT_TYPE beside CONNECTOR_CRM_TYPE=webhook, unless
+// its value is a kind and declares crm-content.
+func (l *loader) isField(variable string, kinds []connectors.Kind) bool {
+	field := false
+	for _, k := range kinds {
+		if l.env[variable] == k.Name {
+			return false
+		}
+		for name := range fieldNames(k.Settings()) {
+			owner, ok := strings.CutSuffix(variable, "_"+name)
+			field = field || ok && l.env[owner+"_TYPE"] == k.Name
+		}
+	}
+	return field
 }
 
 // kindFields lists what may follow a connector's name in a variable, for any of

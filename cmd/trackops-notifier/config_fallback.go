@@ -64,23 +64,25 @@ func (l *loader) fallback(prefix string, s connectorSettings) fallbackConfig {
 
 // checkFallbacks refuses a fallback that is no other connector.
 func (l *loader) checkFallbacks(declared []declaration, all []connectorConfig) {
-	var names []string
-	for _, c := range all {
-		names = append(names, c.Name)
-	}
 	for _, d := range declared {
-		variable := d.prefix() + "_FALLBACK"
-		i := slices.IndexFunc(all, func(c connectorConfig) bool { return c.Name == d.label() })
-		switch name := all[i].Fallback.Name; {
-		case name == "":
-		case name == d.label():
-			l.report(variable, "is the connector itself", "the name of another connector")
-		case !slices.Contains(names, name):
-			hint := ""
-			if near := nearest(name, names); near != "" {
-				hint = ", did you mean " + near + "?"
+		var name string
+		var others []string
+		for _, c := range all {
+			if c.Name == d.label() {
+				name = c.Fallback.Name
+			} else {
+				others = append(others, c.Name)
 			}
-			l.report(variable, quote(name)+" is no connector"+hint, "the name of another connector: "+strings.Join(names, ", "))
+		}
+		problem, accepted := quote(name)+" is no connector", "the name of another connector, and there is none"
+		if name == d.label() {
+			problem = "is the connector itself"
+		}
+		if len(others) > 0 {
+			accepted = "the name of another connector; the nearest is " + nearest(name, others) + " of " + strings.Join(others, ", ")
+		}
+		if name != "" && !slices.Contains(others, name) {
+			l.report(d.prefix()+"_FALLBACK", problem, accepted)
 		}
 	}
 }

@@ -30,7 +30,7 @@ type delivery struct {
 
 func newDelivery(c connectorConfig, n *notifier) (*delivery, error) {
 	d := &delivery{cfg: c, notifier: n, pace: n.paceOf(c)}
-	target, err := c.New(connectors.Env{Version: programVersion(), Stdout: n.out, Memory: d})
+	target, err := c.New(connectors.Env{Version: programVersion(), Stdout: n.out, Link: recordLink(n.cfg.RecordURL), Memory: d})
 	if err != nil {
 		return nil, fmt.Errorf("connector %s: %w", c.Name, err)
 	}

@@ -76,10 +76,23 @@ func (h hint) accepted(name string) string {
 		return fmt.Sprintf("%s beside it, to add the collection; or %s", s, near)
 	}
 	return nearest(name, slices.Concat(
-		h.known,
+		h.siblings(name),
 		h.derive(name, connectorPrefix, "_TYPE", h.connectorFields),
 		h.derive(name, collectionPrefix, "_PATH", h.collectionFields),
 	))
+}
+
+// siblings returns the known variables of the connector that name belongs to, all
+// of them if it belongs to none: what another connector has is not meant.
+func (h hint) siblings(name string) []string {
+	var owner string
+	for _, known := range h.known {
+		prefix, ok := strings.CutSuffix(known, "TYPE")
+		if ok && strings.HasPrefix(prefix, connectorPrefix) && strings.HasPrefix(name, prefix) && len(prefix) > len(owner) {
+			owner = prefix
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(h.known), func(known string) bool { return !strings.HasPrefix(known, owner) })
 }
 
 // missing returns the variable that would give name a meaning: name with the

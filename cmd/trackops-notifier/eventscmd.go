@@ -48,7 +48,7 @@ func (p program) showEvents(ctx context.Context, f eventsFlags) error {
 	if err != nil {
 		return err
 	}
-	printer, err := console.Kind().New(console.Kind().Settings(), connectors.Env{Stdout: p.output()})
+	printer, err := console.Kind().New(console.Kind().Settings(), connectors.Env{Stdout: p.output(), Link: recordLink(cfg.RecordURL)})
 	if err != nil {
 		return err
 	}

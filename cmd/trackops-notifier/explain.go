@@ -189,7 +189,11 @@ func (e explanation) fate(ctx context.Context, b *bus.Bus, cfg config, c connect
 
 // follow takes the state from the notes about the event.
 func (f *fate) follow() {
+	settled := map[uint64]bool{} // by replay
 	for _, n := range f.Notes {
+		if n.Outcome == connectors.Diverted && settled[n.Replay] {
+			continue // the fallback was given it at that moment
+		}
 		f.State, f.Reason = statePending, ""
 		switch n.Outcome {
 		case connectors.Failed:
@@ -201,6 +205,7 @@ func (f *fate) follow() {
 			f.Reason = "the fallback " + n.To + " has it meanwhile"
 		default:
 			f.State, f.Reason, f.Next = string(n.Outcome), n.Reason, nil
+			settled[n.Replay] = true
 		}
 	}
 }

@@ -146,6 +146,7 @@ func TestFateFollowsTheLedger(t *testing.T) {
 		"failed for the last time": {[]connectors.Note{failed, {Outcome: connectors.Failed, Reason: "x"}}, fate{State: statePending}},
 		"diverted":                 {[]connectors.Note{failed, diverted}, fate{State: statePending, Next: &at, Reason: "the fallback email has it meanwhile"}},
 		"delivered after all":      {[]connectors.Note{failed, diverted, {Outcome: connectors.Delivered}}, fate{State: "delivered"}},
+		"diverted at that moment":  {[]connectors.Note{failed, {Outcome: connectors.Delivered}, diverted}, fate{State: "delivered"}},
 		"given up":                 {[]connectors.Note{failed, dead}, fate{State: "dead", Reason: "schedule exhausted"}},
 		"replayed in vain so far":  {[]connectors.Note{failed, dead, failed}, fate{State: statePending, Next: &at}},
 		"muted":                    {[]connectors.Note{{Outcome: connectors.Muted, Reason: "void"}}, fate{State: "muted", Reason: "void"}},

@@ -31,10 +31,10 @@ func envSections(kinds []connectors.Kind) ([]envSection, error) {
 	sections := []envSection{
 		{"One account", "", list("TRACKOPS_API", &source.Trackops.API)},
 		{"Several accounts", "KEY is the subdomain in capital letters, with _ for -. The TRACKOPS_API_ variables of one account are refused beside TRACKOPS_ACCOUNTS, except the rate and an address with {subdomain} in it.",
-			append(except(list("TRACKOPS", &source.Trackops), "TRACKOPS_API_"), list("TRACKOPS_<KEY>", &accountSettings{})...)},
+			append(except(list("TRACKOPS", &source.Trackops), "TRACKOPS_API_", "TRACKOPS_RECORD_"), list("TRACKOPS_<KEY>", &accountSettings{})...)},
 		{"Collections", "NAME is the collection's name in capital letters: CASE_UPDATES for case_updates.",
 			append(list("POLL", &source.Poll), list("COLLECTION_<NAME>", &collectionSettings{})...)},
-		{"The program", "", except(list("", &general), "TRACKOPS_", "POLL_")},
+		{"The program", "", except(list("", &general), "TRACKOPS_API_", "TRACKOPS_ACCOUNTS", "POLL_")},
 		{"Every connector", "CONNECTOR_NEW_CLIENTS_TYPE=" + firstKind(kinds) + " declares the connector new-clients.", list("CONNECTOR_<NAME>", &connectorSettings{})},
 	}
 	for _, k := range kinds {

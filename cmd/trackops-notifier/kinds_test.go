@@ -41,6 +41,30 @@ func TestVariablesOfTheKinds(t *testing.T) {
 	}
 }
 
+// A variable of a kind is that whatever it ends in, _TYPE too: it declares no other
+// connector.
+func TestNoVariableOfAKindDeclaresAnother(t *testing.T) {
+	t.Parallel()
+	for _, k := range kinds() {
+		for name := range fieldNames(k.Settings()) {
+			variable := "CONNECTOR_CRM_" + name
+			_, err := loadConfig(base("CONNECTOR_CRM_TYPE="+k.Name, variable+"=text/plain"), kinds())
+			for _, wrong := range []string{"not a kind", "can be read as", variable + ": not a known variable"} {
+				if err != nil && strings.Contains(err.Error(), wrong) {
+					t.Errorf("%s of a connector of the kind %s: %v", variable, k.Name, err)
+				}
+			}
+		}
+	}
+	environ := base("CONNECTOR_CRM_TYPE=webhook", "CONNECTOR_CRM_URL=https://crm.example.com", "CONNECTOR_CRM_BODY_TEMPLATE={{.Title}}", "CONNECTOR_CRM_CONTENT_TYPE=text/plain")
+	if _, err := loadConfig(environ, kinds()); err != nil {
+		t.Errorf("CONTENT_TYPE: %v", err)
+	}
+	if _, err := loadConfig(append(environ, "CONNECTOR_CRM_CONTENT_TYPE=webhook"), kinds()); err == nil || !strings.Contains(err.Error(), "can be read as") {
+		t.Errorf("CONTENT_TYPE=webhook, which declares crm-content, is taken: %v", err)
+	}
+}
+
 // With an envconfig tag, a variable of the same name without the prefix counts
 // too; required accepts an empty value; and a field that every connector has
 // would be read twice.

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	// These tests wait for the pace of an account, not for a processor.
-	if err := flag.Set("test.parallel", "8"); err != nil {
+	if err := flag.Set("test.parallel", "10"); err != nil {
 		panic(err)
 	}
 	os.Exit(m.Run())

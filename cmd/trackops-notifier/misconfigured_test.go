@@ -37,6 +37,12 @@ func TestMisconfiguredRuns(t *testing.T) {
 		"data folder below a file":    {base("DATA_DIR=" + file + "/data"), []string{"DATA_DIR", "a folder"}},
 		"secret's file is missing":    {base("TRACKOPS_API_TOKEN=", "TRACKOPS_API_TOKEN_FILE="+file+".none"), []string{"TRACKOPS_API_TOKEN_FILE", "a readable file"}},
 		"NATS open to other machines": {base("NATS_LISTEN=0.0.0.0:4222"), []string{"NATS_LISTEN", "NATS_TOKEN"}},
+		"templates": {base("CONNECTOR_CRM_TYPE=slack", "CONNECTOR_CRM_WEBHOOK_URL=https://x.example.com/"+secretMark, "CONNECTOR_CRM_TEMPLATE={{.Title", "CONNECTOR_OPS_TYPE=console", "CONNECTOR_OPS_TEMPLATE_FILE="+file+".none",
+			"CONNECTOR_API_TYPE=webhook", "CONNECTOR_API_URL=https://x.example.com/", "CONNECTOR_API_BODY_TEMPLATE={{nope}}", "CONNECTOR_API_TEMPLATE=x"),
+			[]string{"CONNECTOR_CRM_TEMPLATE: ", "unclosed action", "CONNECTOR_OPS_TEMPLATE_FILE: cannot be read", "CONNECTOR_API_BODY_TEMPLATE: ", "accepted: CONNECTOR_API_BODY_TEMPLATE"}},
+		"every mistake of what is told when": {base(hook, "CONNECTOR_CRM_URL=https://x.example.com/", "CONNECTOR_CRM_FIELDS=name", "CONNECTOR_CRM_OMIT=ssn", "CONNECTOR_CRM_DIGEST=often", "CONNECTOR_CRM_QUIET_HOURS=night",
+			"CONNECTOR_CRM_TIMEZONE=Berlin", "CONNECTOR_CRM_URGENT=x(", "CONNECTOR_CRM_FALLBACK=nobody", "CONNECTOR_CRM_FALLBACK_AFTER=soon", "CONNECTOR_CRM_CATCHUP=some"),
+			[]string{"CONNECTOR_CRM_FIELDS: ", "CONNECTOR_CRM_OMIT: ", "CONNECTOR_CRM_DIGEST: ", "CONNECTOR_CRM_QUIET_HOURS: ", "CONNECTOR_CRM_TIMEZONE: ", "CONNECTOR_CRM_URGENT: ", "CONNECTOR_CRM_FALLBACK: ", "CONNECTOR_CRM_FALLBACK_AFTER: ", "CONNECTOR_CRM_CATCHUP: "}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out, errs syncBuffer

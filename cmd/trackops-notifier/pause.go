@@ -49,7 +49,7 @@ probed now and then because it fails.`,
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(p.stderr, "%s delivers again: %s, and are tried now\n", done.Connector, waiting(done.Pending))
+			_, err = fmt.Fprintf(p.stderr, "%s delivers again: %s, to be tried now\n", done.Connector, waiting(done.Pending))
 			return err
 		},
 	}
@@ -95,12 +95,13 @@ func (n *notifier) serveOrder(what string, do func(*connectors.Engine, context.C
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), orderLimit)
 		defer cancel()
+		pending := d.ready(ctx).Pending // after a resume they are on their way
 		if err := d.order(ctx, do); err != nil {
 			refuse(w, http.StatusConflict, fmt.Sprintf("connector %s: %v", d.cfg.Name, err))
 			return
 		}
 		n.log.Info("an operator "+what+" a connector", "connector", d.cfg.Name)
-		writeJSON(w, http.StatusOK, orderDone{d.cfg.Name, d.ready(ctx).Pending, n.cfg.Stream.MaxAge.Seconds()})
+		writeJSON(w, http.StatusOK, orderDone{d.cfg.Name, pending, n.cfg.Stream.MaxAge.Seconds()})
 	}
 }
 
