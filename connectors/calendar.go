@@ -37,6 +37,12 @@ type Window struct {
 	Quiet    bool // the window lasted until quiet hours were over
 }
 
+// digest is what a delivery of the window stands for, in the times of c.
+func (w Window) digest(ids []string, c *Calendar) *Digest {
+	zone := c.Location()
+	return &Digest{From: w.From.In(zone), To: w.To.In(zone), IDs: ids, Quiet: w.Quiet}
+}
+
 // NewCalendar reads the settings DIGEST, QUIET_HOURS and TIMEZONE. Its error is
 // one or more joined [SettingError]s. Without digest and quiet hours it returns nil.
 //

@@ -39,7 +39,7 @@ func (w *worker) carry(j job) result {
 	if len(c.present) == 0 {
 		return w.land(c, Note{Outcome: Expired, At: time.Now().UTC()})
 	}
-	d := c.delivery(w.cfg.Differ)
+	d := c.delivery(w.cfg)
 	if len(d.Events) == 0 {
 		return w.land(c, Note{EventID: d.ID, Outcome: Muted, At: time.Now().UTC()})
 	}
@@ -99,7 +99,7 @@ func (w *worker) embark(j job) (c *carriage, abandoned bool) {
 }
 
 // delivery is what is sent. Without events nothing is to be told.
-func (c *carriage) delivery(differ Differ) Delivery {
+func (c *carriage) delivery(cfg Config) Delivery {
 	var all []events.Event
 	var ids []string
 	for _, i := range c.present {
@@ -108,9 +108,9 @@ func (c *carriage) delivery(differ Differ) Delivery {
 	}
 	d := Delivery{ID: deliveryID(ids), Events: all, Attempt: c.spent + 1}
 	if w := c.job.window; w != nil {
-		d.Digest = &Digest{From: w.From, To: w.To, IDs: ids, Quiet: w.Quiet}
+		d.Digest = w.digest(ids, cfg.Calendar)
 		var leftOut []string
-		d.Events, leftOut = differ.Digest(all)
+		d.Events, leftOut = cfg.Differ.Digest(all)
 		for _, i := range c.present {
 			if slices.Contains(leftOut, c.ids[i]) {
 				c.landed[i] = landed{outcome: Muted, reason: "nothing differs at the end of the window"}

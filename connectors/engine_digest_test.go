@@ -123,6 +123,27 @@ func TestDigestSurvivesARestart(t *testing.T) {
 	})
 }
 
+// A digest says its window in the times of its readers.
+func TestDigestTellsItsWindowInItsZone(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		w.publish("1", "")
+		var window string
+		w.reply = func(_ int, d Delivery, _ uint64) answer {
+			window = d.Digest.From.Format("15:04 MST") + " to " + d.Digest.To.Format("15:04 MST")
+			return answer{}
+		}
+		c, err := NewCalendar("1h", "", "Europe/Berlin")
+		if err != nil {
+			t.Fatal(err)
+		}
+		start(t, w.newLife(nil), func(cfg *Config) { cfg.Calendar = c })
+		pass(2 * time.Hour)
+		if window != "01:00 CET to 02:00 CET" {
+			t.Errorf("window %s", window)
+		}
+	})
+}
+
 func TestQuietHoursDeferAndCatchUp(t *testing.T) {
 	within(t, func(t *testing.T, w *world) {
 		pass(21*time.Hour + 30*time.Minute)
@@ -270,7 +291,7 @@ func TestMaskedEvents(t *testing.T) {
 		void := w.change("2", `"secret":"s3cret"`, `"secret":"s3cret2"`)
 		broken := w.publishRaw(`{"s3cret"`)
 		w.reply = func(_ int, d Delivery, _ uint64) answer {
-			if text := fmt.Sprintf("%s", d.Events[0].Data.Record); text != `{"n":1}` {
+			if text := string(d.Events[0].Data.Record); text != `{"n":1}` {
 				t.Errorf("the connector was given %s", text)
 			}
 			return answer{err: status(500)}

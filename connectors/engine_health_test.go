@@ -63,7 +63,7 @@ func TestBreakerProbesInsteadOfHammering(t *testing.T) {
 		if len(records) < 3 {
 			t.Errorf("the probes were of %d records, want others each time", len(records))
 		}
-		pass(back.Sub(time.Now()) + 6*time.Minute)
+		pass(time.Until(back) + 6*time.Minute)
 		if s := e.Stats(); s.State != Active || s.Delivered != 40 || w.told() != "open active" {
 			t.Errorf("State = %s, %d delivered, told %q, six minutes after it is back", s.State, s.Delivered, w.told())
 		}

@@ -142,7 +142,7 @@ func (r *Rehearsal) several(all []rehearsed, w Window) {
 	}
 	d := Delivery{
 		ID: deliveryID(ids), Events: net, Attempt: 1,
-		Digest: &Digest{From: w.From, To: w.To, IDs: ids, Quiet: w.Quiet},
+		Digest: w.digest(ids, r.engine.cfg.Calendar),
 	}
 	r.queue = append(r.queue, Performance{Delivery: d, Observed: len(all), Due: w.To})
 }

@@ -278,6 +278,35 @@ func TestTextOfATemplateAtTheLimit(t *testing.T) {
 	}
 }
 
+// A value of any length makes blocks that Slack takes, and those within the limits
+// stay as they are written.
+func TestBlocksOfATemplateAtTheLimits(t *testing.T) {
+	for at, place := range map[string]struct {
+		template string
+		limit    int
+	}{
+		"section": {`[{"type":"section","text":{"type":"mrkdwn","text":"{{.Record.name}}"}}]`, 3000},
+		"field":   {`[{"type":"section","fields":[{"type":"mrkdwn","text":"{{.Record.name}}"}]}]`, 2000},
+		"header":  {`[{"type":"header","text":{"type":"plain_text","text":"{{.Record.name}}"}}]`, 150},
+		"context": {`[{"type":"context","elements":[{"type":"plain_text","text":"{{.Record.name}}"}]}]`, 3000},
+	} {
+		c := connected(t, newFakeSlack(), &settings{BotToken: token, Channel: "C1", BlocksTemplate: place.template}, connectors.Env{})
+		for _, unit := range []string{"x", "é", "🕵", "&"} {
+			for _, n := range []int{place.limit - 1, place.limit, place.limit + 1, 150_000} {
+				e := sampled("client-created")
+				e.Data.Record = fmt.Appendf(nil, `{"id":1,"name":%q}`, strings.Repeat(unit, n))
+				got, problem := accepted(c, one(e))
+				if problem != "" {
+					t.Errorf("%s of %d × %q: %s", at, n, unit, problem)
+				}
+				if whole := strings.Contains(got.raw, strings.Repeat(unit, n)); whole != (n <= place.limit) && unit != "&" {
+					t.Errorf("%s of %d × %q is whole: %v", at, n, unit, whole)
+				}
+			}
+		}
+	}
+}
+
 // An address cannot end its link early, and what is none makes no link.
 func TestLinks(t *testing.T) {
 	for address, want := range map[string]string{

@@ -67,8 +67,9 @@ type rawBlock struct {
 func (b rawBlock) BlockType() slack.MessageBlockType { return slack.MessageBlockType(b.kind) }
 func (b rawBlock) ID() string                        { return "" }
 
-// parseBlocks reads what a template made of blocks. More than Slack takes are left
-// out, and a line at the end says how many.
+// parseBlocks reads what a template made of blocks. Texts are shortened to Slack's
+// limits, and more blocks than it takes are left out; a line at the end says how
+// many.
 func parseBlocks(raw string) ([]slack.Block, error) {
 	var all []json.RawMessage
 	if err := json.Unmarshal([]byte(raw), &all); err != nil {
@@ -81,6 +82,7 @@ func parseBlocks(raw string) ([]slack.Block, error) {
 		if err := json.Unmarshal(one, &head); err != nil || head.Type == "" {
 			return nil, fmt.Errorf("render the template: element %d is not a block: an object with a type", i+1)
 		}
+		one = bounded(one)
 		size += blockCost + textSize(one)
 		if more := len(all) - i; len(blocks) == maxBlocks-1 && more > 1 || size > maxTotal-2*blockCost && i > 0 {
 			var p page
