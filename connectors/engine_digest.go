@@ -50,10 +50,10 @@ func (s *scheduler) schedule(e *entry, now time.Time) {
 	if w == (Window{}) {
 		return
 	}
-	if s.windows[w] == nil {
-		s.windows[w] = &w
+	if s.window == nil || *s.window != w {
+		s.window = &w
 	}
-	e.window, e.release = s.windows[w], release.Add(linger).UnixNano()
+	e.window, e.release = s.window, release.Add(linger).UnixNano()
 }
 
 // isCrowded reports whether so much waits, with the front lane l, that several
@@ -86,7 +86,7 @@ func (s *scheduler) board(j *job, l *lane, now time.Time, limit int) {
 	j.seat(l)
 	for _, e := range l.queue[1:] {
 		along := j.window != nil && e.fate.leftOut()
-		if len(j.riders) == limit || !along && (!e.sendable() || !e.dueBy(now) || e.window != j.window || e.solo) {
+		if len(j.riders) == limit || !along && (!e.sendable() || !e.dueBy(now) || !e.isOf(j.window) || e.solo) {
 			break
 		}
 		j.seat(l)
@@ -143,9 +143,6 @@ func (s *scheduler) putBack(j job, now time.Time) {
 			s.lanes.release(r.lane, now)
 		}
 	}
-	if j.window != nil {
-		s.windows[*j.window] = j.window
-	}
 }
 
 // complete returns the earliest window that can be told now, or nil.
@@ -155,7 +152,7 @@ func (s *scheduler) complete() (first *Window) {
 	for w := range s.lanes.groups {
 		goesOnBehind := s.seen.After(w.To)
 		if (all || goesOnBehind) && (first == nil || w.To.Before(first.To)) {
-			first = w
+			first = &w
 		}
 	}
 	return first
@@ -165,18 +162,17 @@ func (s *scheduler) complete() (first *Window) {
 // now, none does.
 func (s *scheduler) gather(w *Window, now time.Time) job {
 	j := job{task: deliver, window: w}
-	group := s.lanes.groups[w]
+	group := s.lanes.groups[*w]
 	for group.len() > 0 && len(j.riders) < s.digestMax {
 		l := group.pop()
-		if head := l.queue[0]; head.window != w || !head.gathers() || !head.dueBy(now) {
+		if head := l.queue[0]; !head.isOf(w) || !head.gathers() {
 			s.lanes.release(l, now)
 			continue
 		}
 		s.board(&j, l, now, s.digestMax)
 	}
 	if group.len() == 0 {
-		delete(s.lanes.groups, w)
-		delete(s.windows, *w)
+		delete(s.lanes.groups, *w)
 	}
 	return j
 }

@@ -82,13 +82,12 @@ func (s *scheduler) divert(now time.Time) {
 	}
 }
 
-// undiverted lists what the fallback was not given and no worker has, in the order
-// of the stream.
+// undiverted lists what the fallback was not given, in the order of the stream.
 func (ls *lanes) undiverted(now time.Time) []rider {
 	var all []rider
 	for _, l := range ls.byKey {
-		for _, e := range l.queue[l.out:] {
-			if e.sendable() && !e.diverted && !e.lent && e.release <= now.UnixNano() {
+		for _, e := range l.queue {
+			if !e.diverted && !e.lent && e.release <= now.UnixNano() {
 				e.load = nil
 				all = append(all, rider{l, e})
 			}

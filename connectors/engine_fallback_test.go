@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -84,7 +85,10 @@ func TestFallbackIsNotGivenWhatIsSettledMeanwhile(t *testing.T) {
 		mail := newStandIn(w, false)
 		away, forward := true, mail.Forward
 		mail.Forward = func(ctx context.Context, ev events.Stored) error {
-			if ev.Sequence == 3 && away {
+			w.mu.Lock()
+			refused := ev.Sequence == 3 && away
+			w.mu.Unlock()
+			if refused {
 				return errors.New("the bus is away")
 			}
 			return forward(ctx, ev)
@@ -96,7 +100,9 @@ func TestFallbackIsNotGivenWhatIsSettledMeanwhile(t *testing.T) {
 		if s := e.Stats(); s.Dead < 15 {
 			t.Fatalf("%d dead after an hour", s.Dead)
 		}
+		w.mu.Lock()
 		away = false
+		w.mu.Unlock()
 		pass(time.Hour)
 		if got := mail.got(); len(got) > 3+20-15 {
 			t.Errorf("the fallback was given %v, also what was given up before", got)
@@ -175,15 +181,24 @@ func TestLatestIsNotOneThatIsLeftOut(t *testing.T) {
 func TestFallbackIsAskedOfTheWholeEvent(t *testing.T) {
 	within(t, func(t *testing.T, w *world) {
 		w.mask = must(CompileMask(nil, []string{"/city"}))
+		var body string
 		w.publish("1", `"city":"Ulm"`)
 		w.publish("2", `"city":"Bonn"`)
 		w.down(status(410), time.Now().Add(time.Hour))
 		mail := newStandIn(w, false)
 		mail.Gets = must(CompileFilter(`data.record.city == "Ulm"`)).Match
+		forward := mail.Forward
+		mail.Forward = func(ctx context.Context, ev events.Stored) error {
+			body = string(ev.Body)
+			return forward(ctx, ev)
+		}
 		start(t, w.newLife(nil), func(c *Config) { c.Fallback = mail.Fallback })
 		pass(30 * time.Minute)
 		if got := mail.got(); !slices.Equal(got, []uint64{2}) {
 			t.Errorf("the fallback was given %v, want the one that it does not get by itself", got)
+		}
+		if strings.Contains(body, "Bonn") || !strings.Contains(body, `"id":"2"`) {
+			t.Errorf("the fallback was given %s, want it without the city", body)
 		}
 	})
 }
@@ -263,4 +278,69 @@ func TestDetourWaitsForItsWorker(t *testing.T) {
 	if got, want := new(detour).next(now, h, f), now.Add(9*time.Minute); !got.Equal(want) {
 		t.Errorf("next = %s, want %s, when it has failed long enough", got, want)
 	}
+}
+
+// What is not due, what another connector lent and what an operator holds up is not
+// given to the fallback.
+func TestFallbackIsNotGivenWhatWaitsForAnotherReason(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		pass(21*time.Hour + 30*time.Minute)
+		lent := w.publish("2", "")
+		due := w.publish("1", "")
+		w.settled[ident{sequence: lent}], w.acks = Filtered, []ident{{sequence: lent}}
+		w.down(status(410), time.Now().Add(24*time.Hour))
+		mail := newStandIn(w, false)
+		l := w.newLife(nil)
+		e, _ := start(t, l, func(c *Config) { c.Fallback, c.Calendar = mail.Fallback, calendar(t, "", "22:00-07:00") })
+		l.lend(lent, 7, time.Now())
+		pass(5 * time.Minute)
+		if err := e.Pause(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		pass(15 * time.Minute)
+		if got := mail.got(); len(got) != 0 {
+			t.Errorf("the fallback was given %v while the connector is paused", got)
+		}
+		if err := e.Resume(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		pass(15 * time.Minute)
+		later := w.publish("3", "")
+		l.feed(later)
+		pass(time.Hour)
+		if got := mail.got(); !slices.Equal(got, []uint64{due}) {
+			t.Errorf("the fallback was given %v in quiet hours, want %d", got, due)
+		}
+		pass(10 * time.Hour)
+		if got := mail.got(); !slices.Equal(got, []uint64{due, later}) {
+			t.Errorf("the fallback was given %v after them, want %d too", got, later)
+		}
+	})
+}
+
+// The latest does not wait for the time of one that it made void.
+func TestLatestDoesNotWaitForWhatIsVoid(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		w.publish("1", "")
+		last := w.publish("1", "")
+		well := false
+		w.reply = func(int, Delivery, uint64) answer {
+			if well {
+				return answer{}
+			}
+			return answer{err: status(503)}
+		}
+		mail := newStandIn(w, true)
+		l := w.newLife(nil)
+		start(t, l, func(c *Config) { c.Fallback, c.Retry = mail.Fallback, []time.Duration{24 * time.Hour} })
+		pass(time.Hour)
+		w.mu.Lock()
+		well = true
+		w.mu.Unlock()
+		l.feed(w.publish("2", ""))
+		pass(time.Minute)
+		if w.outcome(1) != Muted || w.outcome(last) != Delivered {
+			t.Errorf("a minute after it is back the first is %q and the last %q", w.outcome(1), w.outcome(last))
+		}
+	})
 }

@@ -16,9 +16,7 @@ func (s *scheduler) learn(r result, now time.Time) {
 		return
 	}
 	n := s.health.acceptedAt(now)
-	if s.health.State == Active {
-		s.detour.end(s, now)
-	}
+	s.detour.end(s, now)
 	s.changed(before, n, now)
 }
 
@@ -52,7 +50,7 @@ func (s *scheduler) remember(n news, done chan<- error) {
 }
 
 // probe chooses a waiting event to see whether the connector is well again, when
-// it is time: one that was held up, the next to be tried again, or a digest.
+// it is time: one that was held up, one to be tried again, or a digest.
 func (s *scheduler) probe(now time.Time) (job, bool) {
 	if s.health.state() != Open || s.probing {
 		return job{}, false
@@ -82,13 +80,12 @@ func (s *scheduler) candidate(now time.Time) (job, bool) {
 	if s.lanes.held.len() > 0 {
 		l = s.lanes.held.pop()
 	} else {
-		for _, one := range s.lanes.delayed {
-			if head := one.queue[0]; head.past != nil && head.release <= now.UnixNano() && (l == nil || one.due.Before(l.due)) {
+		for _, one := range s.lanes.delayed { // the first due come early
+			if one.queue[0].past != nil {
 				l = one
+				heap.Remove(&s.lanes.delayed, l.index)
+				break
 			}
-		}
-		if l != nil {
-			heap.Remove(&s.lanes.delayed, l.index)
 		}
 	}
 	if l != nil {

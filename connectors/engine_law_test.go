@@ -34,6 +34,12 @@ type plan struct {
 	urgent      bool
 	masked      bool
 	fallback    bool
+	begin       time.Duration // after virtual time began
+	quiet       string
+	jumps       bool // the clock of the stream is set forth and back
+	later       int  // events that come while each process runs
+	gone        bool // the receiver answers 410 now and then
+	orders      int  // of an operator, to pause and resume, in each process
 }
 
 func drawPlan(t *rapid.T) plan {
@@ -52,12 +58,28 @@ func drawPlan(t *rapid.T) plan {
 		urgent:      rapid.Bool().Draw(t, "urgent"),
 		masked:      rapid.Bool().Draw(t, "masked"),
 		fallback:    rapid.IntRange(0, 3).Draw(t, "fallback") == 0,
+		quiet:       rapid.SampledFrom([]string{"", "", "22:00-07:00", "01:30-02:30,02:45-03:10"}).Draw(t, "quiet"),
+		jumps:       rapid.Bool().Draw(t, "jumps"),
+		later:       rapid.IntRange(0, 5).Draw(t, "later"),
+		gone:        rapid.IntRange(0, 3).Draw(t, "gone") == 0,
+		orders:      rapid.IntRange(0, 3).Draw(t, "orders"),
+	}
+	// Some begin in the hours before the clocks of Berlin are set.
+	p.begin = rapid.SampledFrom([]time.Duration{0, spring.Sub(epoch), autumn.Sub(epoch)}).Draw(t, "begin")
+	if p.begin > 0 {
+		p.begin -= time.Duration(rapid.IntRange(0, 8*60).Draw(t, "minutes before")) * time.Minute
 	}
 	for range p.deaths {
 		p.lostAcks = append(p.lostAcks, rapid.IntRange(0, 10).Draw(t, "lost acks"))
 	}
 	return p
 }
+
+// When the clocks of Berlin were set in the year in which virtual time begins.
+var (
+	spring = time.Date(2000, 3, 26, 1, 0, 0, 0, time.UTC)
+	autumn = time.Date(2000, 10, 29, 1, 0, 0, 0, time.UTC)
+)
 
 // reply draws what the receiver does, whatever the order of calls.
 func (p plan) reply(call int, _ Delivery, sequence uint64) answer {
@@ -78,6 +100,16 @@ func (p plan) reply(call int, _ Delivery, sequence uint64) answer {
 		a.panic = "secret"
 	case 8:
 		a.after = 2 * time.Minute // longer than the time-out
+	case 9:
+		a.err = status([]int{301, 400, 404, 413, 422}[r.IntN(5)])
+	case 10:
+		if r.IntN(10) == 0 {
+			a.err = fault.Unsafe(fmt.Errorf("certificate"))
+		}
+	case 11:
+		if p.gone && r.IntN(5) == 0 {
+			a.err = status(http.StatusGone)
+		}
 	}
 	return a
 }
@@ -119,20 +151,10 @@ func (p plan) live(filter *Filter) *world {
 	if p.masked {
 		w.mask = must(CompileMask(nil, []string{"/s"}))
 	}
+	time.Sleep(p.begin)
 	r := rand.New(rand.NewPCG(p.seed, 1))
 	for range p.events {
-		switch r.IntN(14) {
-		case 12:
-			w.change(fmt.Sprint(r.IntN(p.records)), fmt.Sprintf(`"n":%d`, r.IntN(2)), fmt.Sprintf(`"n":%d`, r.IntN(2)))
-		case 13:
-			w.publish(fmt.Sprint(r.IntN(p.records)), `"urgent":true,"s":"s3cret"`)
-		case 0:
-			w.publishRaw("{not an event")
-		case 1:
-			w.publish(fmt.Sprint(r.IntN(p.records)), `"skip":true`)
-		default:
-			w.publish(fmt.Sprint(r.IntN(p.records)), "")
-		}
+		p.happen(w, r)
 	}
 	for i := range p.deaths {
 		p.process(w, r, i)
@@ -140,6 +162,29 @@ func (p plan) live(filter *Filter) *world {
 	p.process(w, r, -1)
 	w.final(p)
 	return w
+}
+
+// happen adds an event to the stream.
+func (p plan) happen(w *world, r *rand.Rand) uint64 {
+	record, sequence := r.IntN(p.records), uint64(0)
+	switch r.IntN(14) {
+	case 10, 11, 12:
+		n := (w.n[record] + 1 + r.IntN(2)) % 3
+		sequence = w.change(fmt.Sprint("changing ", record), fmt.Sprintf(`"n":%d`, w.n[record]), fmt.Sprintf(`"n":%d`, n))
+		w.n[record] = n
+	case 13:
+		sequence = w.publish(fmt.Sprint(record), `"urgent":true,"s":"s3cret"`)
+	case 0:
+		sequence = w.publishRaw("{not an event")
+	case 1:
+		sequence = w.publish(fmt.Sprint(record), `"skip":true`)
+	default:
+		sequence = w.publish(fmt.Sprint(record), "")
+	}
+	if p.jumps && r.IntN(4) == 0 {
+		w.stream[sequence-1].At = time.Now().Add(time.Duration(r.IntN(10*60)-5*60) * time.Minute)
+	}
+	return sequence
 }
 
 func (p plan) process(w *world, r *rand.Rand, death int) {
@@ -162,23 +207,28 @@ func (p plan) process(w *world, r *rand.Rand, death int) {
 	done := make(chan error, 1)
 	e := NewEngine(cfg)
 	go func() { done <- e.Run(ctx) }()
-	p.disturb(l, r, death)
+	l.watch(e)
+	p.disturb(ctx, e, l, r, death)
 	for hours := 0; hours < 24*60 && ctx.Err() == nil && !(death < 0 && w.finished()); hours++ {
 		time.Sleep(time.Hour)
-	}
-	if s := e.Stats(); death < 0 && s.State == Parked {
-		w.breach("parked without a 410")
+		if s := e.Stats(); s.State == Parked {
+			if !p.gone {
+				w.breach("parked without a 410")
+			}
+			l.resume(ctx, e)
+		}
 	}
 	cancel()
 	if err := <-done; err != nil {
 		w.breach("Run = %v, want nil", err)
 	}
-	if s := e.Stats(); s.Observed != s.Delivered+s.Digested+s.Muted+s.Filtered+s.Dead+s.Expired+uint64(s.Pending) {
-		w.breach("what was observed is not what became of it: %+v", s)
-	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	clear(w.now)
+	if n := e.Stats().InFlight; n != 0 {
+		w.breach("%d in flight after the end", n)
+	}
+	l.audit()
+	w.crash()
 	if death >= 0 {
 		w.acks = w.acks[:len(w.acks)-min(len(w.acks), p.lostAcks[death])]
 	}
@@ -187,9 +237,7 @@ func (p plan) process(w *world, r *rand.Rand, death int) {
 // extend adds what not every connector has.
 func (p plan) extend(cfg *Config) {
 	cfg.Burst = p.burst
-	if p.digest != "" {
-		cfg.Calendar = must(NewCalendar(p.digest, "", ""))
-	}
+	cfg.Calendar = must(NewCalendar(p.digest, p.quiet, "Europe/Berlin"))
 	if p.urgent {
 		cfg.Urgent = must(CompileFilter("data.record.urgent == true"))
 	}
@@ -206,19 +254,29 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// disturb lets things happen while the process runs: replays, a server that
-// begins its feed again, an event that ages out.
-func (p plan) disturb(l *life, r *rand.Rand, death int) {
+// disturb lets things happen while the process runs: more events, replays, an
+// operator's orders, a server that begins its feed again, an event that ages out.
+func (p plan) disturb(ctx context.Context, e *Engine, l *life, r *rand.Rand, death int) {
+	for range p.later {
+		time.Sleep(time.Duration(r.IntN(90)*r.IntN(2)) * time.Minute)
+		l.feed(p.happen(l.world, r))
+	}
+	for range p.orders {
+		_ = e.Pause(ctx) // it may die meanwhile
+		time.Sleep(time.Duration(r.IntN(90)) * time.Minute)
+		l.resume(ctx, e)
+		time.Sleep(time.Duration(r.IntN(2000)) * time.Millisecond)
+	}
 	for n := range p.replays {
 		time.Sleep(time.Duration(r.IntN(2000)) * time.Millisecond)
-		if sequence := 1 + r.Uint64N(uint64(p.events)); l.replayable(sequence) {
+		if sequence := 1 + r.Uint64N(uint64(len(l.stream))); l.replayable(sequence) {
 			l.replay(sequence, uint64(1000*(death+2)+n))
 		}
 	}
 	time.Sleep(time.Duration(r.IntN(2000)) * time.Millisecond)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if sequence := 1 + r.Uint64N(uint64(p.events)); r.IntN(3) == 0 && !l.isReplayed(sequence) {
+	if sequence := 1 + r.Uint64N(uint64(len(l.stream))); r.IntN(3) == 0 && !l.isReplayed(sequence) {
 		l.aged[sequence] = true
 	}
 	if r.IntN(2) == 0 {
@@ -238,6 +296,42 @@ func (w *world) replayable(sequence uint64) bool {
 
 func (w *world) isReplayed(sequence uint64) bool {
 	return slices.ContainsFunc(w.replays, func(ev events.Stored) bool { return ev.Sequence == sequence })
+}
+
+// resume is an operator's order: what waits may be sent before its time.
+func (l *life) resume(ctx context.Context, e *Engine) {
+	l.mu.Lock()
+	l.turned = time.Now()
+	l.mu.Unlock()
+	_ = e.Resume(ctx) // it may die meanwhile
+}
+
+// watch lets every call check the accounts of e.
+func (l *life) watch(e *Engine) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stats = e.Stats
+}
+
+// audit checks that what was observed is what became of it.
+func (l *life) audit() {
+	if l.stats == nil {
+		return
+	}
+	if s := l.stats(); s.Observed != s.Delivered+s.Digested+s.Muted+s.Filtered+s.Dead+s.Expired+uint64(s.Pending) {
+		l.breach("what was observed is not what became of it: %+v", s)
+	}
+}
+
+// crash is the end of a process. What the receiver accepted and the ledger does not
+// have was in flight, and may be told again.
+func (w *world) crash() {
+	clear(w.now)
+	for _, a := range w.asked {
+		if _, settled := w.settled[a.ident]; a.accepted && !settled {
+			w.inFlight[a.ident] = true
+		}
+	}
 }
 
 // finished says whether everything that is still in the stream is settled.
@@ -270,7 +364,7 @@ func (w *world) final(p plan) {
 			continue
 		}
 		accepted[a.sequence]++
-		if a.replay || accepted[a.sequence] > 1 {
+		if a.ident.replay != 0 || accepted[a.sequence] > 1 {
 			continue
 		}
 		if last := order[w.record(a.sequence)]; a.sequence < last {
@@ -278,7 +372,7 @@ func (w *world) final(p plan) {
 		}
 		order[w.record(a.sequence)] = a.sequence
 	}
-	repeats, dead := 0, 0
+	dead := 0
 	delivered := map[uint64]int{}
 	for id, outcome := range w.settled {
 		switch outcome {
@@ -288,18 +382,6 @@ func (w *world) final(p plan) {
 			dead++
 			w.deadAsPlanned(id, p)
 		}
-	}
-	for sequence, n := range accepted {
-		repeats += n - delivered[sequence]
-	}
-	muted := 0
-	for _, outcome := range w.settled {
-		if outcome == Muted {
-			muted++ // its digest was accepted, and it was not in it
-		}
-	}
-	if limit := p.concurrency*max(1, p.burst)*len(p.deaths) + muted; p.digest == "" && repeats > limit {
-		w.breach("%d deliveries were repeated, want at most the %d in flight in %d crashes", repeats, limit, len(p.deaths))
 	}
 	for sequence, n := range delivered {
 		if accepted[sequence] < n {

@@ -32,11 +32,11 @@ type scheduler struct {
 	gate      time.Time // when the attempt whose turn it is may leave; zero when none is held up
 	timer     *time.Timer
 	subjects  map[string]string // one copy of each: there are few
-	windows   map[Window]*Window
-	digestMax int       // the most events of a digest
-	upToDate  bool      // the stream had no more when the last event came
-	seen      time.Time // when the stream took the last event that came
-	high      entry     // the highest number and the latest time that came of the stream
+	window    *Window           // of the last event that has one
+	digestMax int               // the most events of a digest
+	upToDate  bool              // the stream had no more when the last event came
+	seen      time.Time         // when the stream took the last event that came
+	high      entry             // the highest number and the latest time that came of the stream
 }
 
 // A job is what a worker does with one event, or with the riders of one delivery.
@@ -73,11 +73,11 @@ func newScheduler(e *Engine, known *memory, h *health, k *keeper) *scheduler {
 		engine: e, known: known, settled: newSettledSet(), lanes: newLanes(),
 		inHand: map[ident]struct{}{},
 		health: h, keeper: k, pace: e.cfg.Pace,
-		arrivals: make(chan arrival, n),
-		jobs:     make(chan job, n), // never more in flight: neither side waits
-		results:  make(chan result, n),
-		timer:    time.NewTimer(time.Hour),
-		subjects: map[string]string{}, windows: map[Window]*Window{},
+		arrivals:  make(chan arrival, n),
+		jobs:      make(chan job, n), // never more in flight: neither side waits
+		results:   make(chan result, n),
+		timer:     time.NewTimer(time.Hour),
+		subjects:  map[string]string{},
 		digestMax: maxDigest, upToDate: true,
 	}
 }

@@ -269,3 +269,167 @@ func TestAllThatWaitedIsSentWhenItIsBack(t *testing.T) {
 		}
 	})
 }
+
+// holding is a scheduler that holds an event with the given progress, its breaker open
+// since the time given.
+func holding(w *world, retry []time.Duration, since, took time.Time, past *progress) *scheduler {
+	e := NewEngine(w.newLife(nil).config())
+	e.retry = retry
+	h := newHealth(since)
+	h.State = Open
+	s := newScheduler(e, newMemory(), h, newKeeper(e))
+	s.lanes.add("1", entry{sequence: 1, at: took.UnixNano(), past: past}, time.Now())
+	s.lanes.hold()
+	return s
+}
+
+// An event is given up when its schedule would be over that began when it came, or
+// when the breaker opened, or with the attempt that was to be next.
+func TestHeldEventsAreGivenUpInTheirTime(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		now := time.Now()
+		retry := []time.Duration{time.Hour, 2 * time.Hour}
+		for name, test := range map[string]struct {
+			since, took time.Duration
+			past        *progress
+			want        time.Duration // from now
+		}{
+			"came later":          {-5 * time.Hour, -time.Hour, nil, 2 * time.Hour},
+			"came before":         {-time.Hour, -50 * time.Hour, nil, 2 * time.Hour},
+			"attempted once":      {-time.Hour, -2 * time.Hour, &progress{spent: 1, next: now.Add(-30 * time.Minute)}, 90 * time.Minute},
+			"to be attempted yet": {-time.Hour, -2 * time.Hour, &progress{spent: 1, next: now}, 2 * time.Hour},
+		} {
+			s := holding(w, retry, now.Add(test.since), now.Add(test.took), test.past)
+			if s.giveUpOverdue(now.Add(test.want - time.Second)) {
+				t.Errorf("%s: given up too early", name)
+			}
+			if !s.giveUpOverdue(now.Add(test.want + time.Second)) {
+				t.Errorf("%s: not given up", name)
+			}
+		}
+	})
+}
+
+// A restart does not make a connector be probed anew from the start.
+func TestProbesGoOnAfterARestart(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		w.opened()
+		for i := range 10 {
+			w.publish(fmt.Sprint(i), "")
+		}
+		w.down(status(500), time.Now().Add(24*time.Hour))
+		_, stop := start(t, w.newLife(nil), func(c *Config) { c.Retry = outage() })
+		pass(30 * time.Minute)
+		stop()
+		before := len(w.attempts())
+		start(t, w.newLife(nil), func(c *Config) { c.Retry = outage() })
+		pass(15 * time.Minute)
+		if n := len(w.attempts()) - before; n < 2 || n > 4 {
+			t.Errorf("%d probes in fifteen minutes after a restart, want one every five", n)
+		}
+	})
+}
+
+// A probe that was answered is on record: after a restart the connector sends.
+func TestAnsweredProbeIsOnRecord(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		w.opened()
+		w.publish("1", "")
+		w.down(status(422), time.Now().Add(24*time.Hour))
+		_, stop := start(t, w.newLife(nil), func(c *Config) { c.Retry = outage() })
+		pass(time.Second)
+		stop()
+		h := newHealth(time.Now())
+		if err := h.restore(w.memory[stateKey], time.Now()); err != nil || h.State != Failing {
+			t.Errorf("State = %s on record, error %v", h.State, err)
+		}
+	})
+}
+
+// A wait that the receiver asks for is kept by the probes as well, and no shorter
+// one takes its place.
+func TestProbesKeepRetryAfter(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		w.opened()
+		for i := range 10 {
+			w.publish(fmt.Sprint(i), "")
+		}
+		w.down(fault.RetryAfter(time.Hour, status(503)), time.Now().Add(24*time.Hour))
+		start(t, w.newLife(nil), func(c *Config) { c.Retry = outage() })
+		pass(4*time.Hour + time.Minute)
+		if n := len(w.attempts()); n != 5 {
+			t.Errorf("%d probes in four hours, want five", n)
+		}
+	})
+}
+
+func TestTheLongestRetryAfterCounts(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		for i := range 3 {
+			w.publish(fmt.Sprint(i), "")
+		}
+		w.reply = func(call int, _ Delivery, sequence uint64) answer {
+			if call == 1 && sequence < 3 {
+				wait := time.Hour / time.Duration(sequence*sequence*sequence*sequence*sequence*sequence)
+				return answer{err: fault.RetryAfter(wait, status(503)), after: time.Duration(sequence) * time.Second}
+			}
+			return answer{}
+		}
+		l := w.newLife(nil)
+		start(t, l, func(c *Config) { c.Retry = outage(); c.Concurrency = 2 })
+		pass(59 * time.Minute)
+		if n := len(w.attempts()); n != 2 {
+			t.Errorf("%d attempts within the hour that was asked for", n)
+		}
+	})
+}
+
+// The probe that finds it well does not hold up what follows it in its record.
+func TestWhatFollowsTheProbeIsSent(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		w.strict = false // probes come early
+		w.opened()
+		for i := range 3 {
+			sequence := w.publish("1", fmt.Sprintf(`"n":%d`, i))
+			ev := w.record(sequence)
+			w.notes = append(w.notes, Note{EventID: fmt.Sprintf("acme_clients_%s_%d_k7q2", ev, sequence), Sequence: sequence,
+				Attempt: 1, At: time.Now(), Outcome: Failed, Status: 500, Next: time.Now().Add(10 * time.Hour)})
+		}
+		pass(time.Hour)
+		e, _ := start(t, w.newLife(nil), func(c *Config) { c.Calendar, c.Retry = calendar(t, "15m", ""), outage() })
+		pass(10 * time.Minute)
+		if s := e.Stats(); s.Digested != 3 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// What was refused for its own sake keeps its schedule when the connector is well.
+func TestRefusedMessagesKeepTheirSchedule(t *testing.T) {
+	now := time.Now()
+	ls := newLanes()
+	for i, code := range []int{422, 500} {
+		p := &progress{next: now.Add(time.Hour), tries: []try{{status: code}}}
+		ls.add(fmt.Sprint(code), entry{sequence: uint64(i), past: p}, now)
+	}
+	ls.hasten(now)
+	if ls.ready.len() != 1 || len(ls.delayed) != 1 || ls.delayed[0].key != "422" {
+		t.Errorf("%d ready, %d delayed", ls.ready.len(), len(ls.delayed))
+	}
+}
+
+// A replay says nothing of how far the stream was read.
+func TestReplaysAreNotTheEndOfTheStream(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		s := holding(w, nil, time.Now(), time.Now(), nil)
+		w.publish("1", "")
+		ev := w.stream[0]
+		ev.Behind = 5
+		s.arrive(s.engine.arrive(ev))
+		ev.Replay, ev.Behind = 7, 0
+		s.arrive(s.engine.arrive(ev))
+		if s.upToDate {
+			t.Error("it takes the stream to be read to its end")
+		}
+	})
+}

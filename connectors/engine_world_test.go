@@ -40,12 +40,14 @@ type world struct {
 	memory  map[string]string
 	health  []Health  // as it was told
 	turned  time.Time // when the state of the connector last changed: what waited may be early
+
+	inFlight map[ident]bool // accepted when a process died, and not noted
+	n        map[int]int    // of the records that change
 }
 
 // An ask is an attempt as the receiver saw it.
 type ask struct {
-	sequence uint64
-	replay   bool
+	ident
 	attempt  int
 	several  int // events of the delivery
 	at       time.Time
@@ -63,6 +65,7 @@ func newWorld() *world {
 	return &world{
 		aged: map[uint64]bool{}, settled: map[ident]Outcome{}, graves: map[string]DeadLetter{},
 		calls: map[uint64]int{}, now: map[uint64]bool{}, strict: true, memory: map[string]string{},
+		inFlight: map[ident]bool{}, n: map[int]int{},
 		reply: func(int, Delivery, uint64) answer { return answer{} },
 	}
 }
@@ -157,6 +160,7 @@ type life struct {
 	dead   chan struct{}
 	sent   map[ident]bool
 	refuse func(what string) error // of calls to the store
+	stats  func() Stats            // of the engine; nil: nobody watches it
 }
 
 func (w *world) newLife(end context.CancelFunc) *life {
@@ -227,6 +231,7 @@ func (l *life) do(what string, effect func() error) error {
 		return errDead
 	default:
 	}
+	l.audit()
 	if l.left > 0 {
 		l.left--
 	}
@@ -434,13 +439,24 @@ func (l *life) Deliver(ctx context.Context, d Delivery) error {
 		for _, sequence := range sequences {
 			for i := range slices.Backward(l.asked) {
 				if l.asked[i].sequence == sequence {
-					l.asked[i].accepted = true
+					l.accept(i)
 					break
 				}
 			}
 		}
 		return nil
 	})
+}
+
+// accept checks that what the receiver accepts is told for the first time, or was in
+// flight when a process died.
+func (l *life) accept(i int) {
+	for _, earlier := range l.asked[:i] {
+		if id := l.asked[i].ident; earlier.accepted && earlier.ident == id && !l.inFlight[id] {
+			l.breach("%d was told twice", id.sequence)
+		}
+	}
+	l.asked[i].accepted = true
 }
 
 // attempt checks an attempt against the ledger: nothing settled, nothing before
@@ -455,10 +471,13 @@ func (l *life) attempt(d Delivery, sequences []uint64) (a answer, err error) {
 		if l.strict {
 			l.check(d, ids, now)
 		}
+		if d.Digest != nil {
+			l.checkNet(d, ids)
+		}
 		for i, id := range ids {
 			l.now[id.sequence] = true
 			l.calls[id.sequence]++
-			l.asked = append(l.asked, ask{sequence: id.sequence, replay: id.replay != 0, attempt: d.Attempt, several: len(ids), at: now})
+			l.asked = append(l.asked, ask{ident: id, attempt: d.Attempt, several: len(ids), at: now})
 			if i == 0 {
 				a = l.reply(l.calls[id.sequence], d, id.sequence)
 			}
@@ -490,7 +509,7 @@ func (l *life) check(d Delivery, ids []ident, now time.Time) {
 	for i, id := range ids {
 		want := 1
 		for _, n := range l.notesOf(id) {
-			if n.Next.After(now) && n.At.After(l.turned) {
+			if n.Next.After(now) && !l.mayBeEarly(n) {
 				l.breach("%d was sent %s too early", id.sequence, n.Next.Sub(now))
 			}
 			if n.Outcome == Failed && n.Status != http.StatusTooManyRequests && !n.Probe {
@@ -513,6 +532,46 @@ func (l *life) check(d Delivery, ids []ident, now time.Time) {
 	}
 	if d.Attempt != most {
 		l.breach("attempt %d of %v is numbered %d", most, ids, d.Attempt)
+	}
+}
+
+// mayBeEarly says that the next attempt after n need not wait for its time: it is a
+// probe, or the connector is well again since.
+func (l *life) mayBeEarly(n Note) bool {
+	if l.stats == nil {
+		return !n.At.After(l.turned)
+	}
+	s := l.stats()
+	return s.State == Open || !n.At.After(l.turned) || n.At.Before(s.Health.Since)
+}
+
+// checkNet checks that a digest tells what its events come to, of records that only
+// change.
+func (l *life) checkNet(d Delivery, ids []ident) {
+	net := map[string]string{}
+	for _, ev := range d.Events {
+		for _, c := range ev.Data.Changes {
+			net[ev.Data.ID] = string(c.From) + string(c.To)
+		}
+	}
+	first, last := map[string]string{}, map[string]string{}
+	for _, id := range ids {
+		ev := must(events.Decode(l.stream[id.sequence-1].Body))
+		for _, c := range ev.Data.Changes {
+			if first[ev.Data.ID] == "" {
+				first[ev.Data.ID] = string(c.From)
+			}
+			last[ev.Data.ID] = string(c.To)
+		}
+	}
+	for record, from := range first {
+		want := from + last[record]
+		if from == last[record] {
+			want = ""
+		}
+		if net[record] != want {
+			l.breach("the digest of %v tells %q of %s, want %q", ids, net[record], record, want)
+		}
 	}
 }
 

@@ -58,6 +58,11 @@ func (e entry) sendable() bool { return e.fate == wanted && !e.terminal() }
 // gathers says that the entry is told with the others of its window.
 func (e entry) gathers() bool { return e.window != nil && e.sendable() && !e.solo }
 
+// isOf says that the entry is of the window w; nil is none.
+func (e entry) isOf(w *Window) bool {
+	return e.window == w || e.window != nil && w != nil && *e.window == *w
+}
+
 // due is when the entry need not wait any longer.
 func (e entry) due() time.Time {
 	if !e.sendable() {
@@ -120,13 +125,13 @@ type lanes struct {
 	loaded  fifo[*lane] // ready as well, and go first: read again, or not to be sent
 	delayed laneHeap
 	held    fifo[*lane]
-	groups  map[*Window]*fifo[*lane] // gathered; none is empty
-	waiting int                      // entries in all lanes
-	bytes   int                      // of loads
+	groups  map[Window]*fifo[*lane] // gathered; none is empty
+	waiting int                     // entries in all lanes
+	bytes   int                     // of loads
 }
 
 func newLanes() *lanes {
-	return &lanes{byKey: map[string]*lane{}, groups: map[*Window]*fifo[*lane]{}}
+	return &lanes{byKey: map[string]*lane{}, groups: map[Window]*fifo[*lane]{}}
 }
 
 // add puts e in its place in the lane of key, and reports false if it is there
@@ -201,10 +206,10 @@ func (ls *lanes) release(l *lane, now time.Time) {
 		heap.Push(&ls.delayed, l)
 	case head.gathers():
 		l.state = gathered
-		if ls.groups[head.window] == nil {
-			ls.groups[head.window] = &fifo[*lane]{}
+		if ls.groups[*head.window] == nil {
+			ls.groups[*head.window] = &fifo[*lane]{}
 		}
-		ls.groups[head.window].push(l)
+		ls.groups[*head.window].push(l)
 	case !head.sendable():
 		l.state = ready
 		ls.loaded.push(l)
@@ -260,7 +265,8 @@ func (ls *lanes) hasten(now time.Time) {
 }
 
 // hurry makes an urgent event, and what waits in front of it in its lane for a
-// window to end, a window of its own that ends now.
+// window to end, a window of its own that ends now. What was attempted is tried
+// again as it was.
 func (ls *lanes) hurry(key string, urgent entry, now time.Time) {
 	l := ls.byKey[key]
 	if l == nil {
@@ -268,7 +274,7 @@ func (ls *lanes) hurry(key string, urgent entry, now time.Time) {
 	}
 	n := slices.IndexFunc(l.queue, func(e entry) bool { return e.ident() == urgent.ident() }) + 1
 	from := l.out
-	for from < n && l.queue[from].window == nil {
+	for from < n && (l.queue[from].window == nil || l.queue[from].past != nil) {
 		from++
 	}
 	if from >= n {

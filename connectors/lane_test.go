@@ -149,6 +149,20 @@ func learn(t *testing.T, m *memory, n Note) {
 	}
 }
 
+func TestMemoryOfAttempts(t *testing.T) {
+	m := newMemory()
+	learn(t, m, Note{EventID: "e", Sequence: 1, Attempt: 1, Outcome: Failed, Status: 429, Next: time.Now()})
+	learn(t, m, Note{EventID: "e", Sequence: 1, Attempt: 1, Outcome: Failed, Status: 429, Next: time.Now()})
+	if p := m.failed[digestOf("e", 0)]; p.spent != 0 || p.throttled != 2 {
+		t.Errorf("%d spent, %d times throttled, want 0 and 2", p.spent, p.throttled)
+	}
+	learn(t, m, Note{EventID: "e", Sequence: 1, Outcome: Delivered})
+	learn(t, m, Note{EventID: "e", Sequence: 1, Outcome: Diverted}) // both at the same moment
+	if settled, _ := m.recall("e", entry{sequence: 1}); !settled || len(m.failed) != 0 {
+		t.Errorf("settled %v, %d kept", settled, len(m.failed))
+	}
+}
+
 func TestMemoryRejectsWhatIsNoNote(t *testing.T) {
 	if err := newMemory().learn([]byte("{")); err == nil {
 		t.Error("learn({) = nil, want an error")
@@ -163,9 +177,17 @@ func TestSettledSet(t *testing.T) {
 			if s.has(id) != model[id] {
 				t.Fatalf("has(%v) = %v", id, s.has(id))
 			}
-			if rapid.Bool().Draw(t, "add") {
+			switch rapid.IntRange(0, 8).Draw(t, "step") {
+			case 0, 1, 2, 3:
 				s.add(id)
 				model[id] = true
+			case 4:
+				s.cut(id.sequence)
+				for one := range model {
+					if one.replay == 0 && one.sequence >= id.sequence {
+						delete(model, one)
+					}
+				}
 			}
 		}
 	})

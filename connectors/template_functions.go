@@ -19,7 +19,7 @@ func (t *Template) functions() map[string]any {
 		"show": t.show, "showvalue": t.showValue, "given": given, "each": each,
 
 		"get": get, "index": get, "len": lengthOf, "first": first, "slice": t.slice, "join": t.joinList, "split": t.split,
-		"default": fallback, "json": t.jsonOf, "not": func(v any) bool { return given(v) == nil },
+		"default": fallback, "json": t.rawJSON, "not": func(v any) bool { return given(v) == nil },
 
 		"upper": t.change(strings.ToUpper), "lower": t.change(strings.ToLower), "title": t.change(titled),
 		"trim": t.change(strings.TrimSpace), "oneline": t.change(OneLine), "urlencode": t.change(url.QueryEscape),

@@ -103,7 +103,7 @@ func TestTemplateEscapesByMedium(t *testing.T) {
 		{connectors.JSON, `{"a": "\"{{.Record.notes}}\u00e9{{bold "b"}}\\", "b": [{{range $i, $c := .Changes}}{{if $i}},{{end}}"{{.Path}}"{{end}}], "c": {{bold "x"}}}`,
 			`{"a": "\"a\r\nb\u001b[2J` + "\u202e" + `\u00e9b\\", "b": ["/status","/Client/name"], "c": "x"}`},
 		{connectors.MrkdwnJSON, `[{"text": "*{{.Title}}* {{link .Link "x"}}", "url": "{{url .Link}}", "r": {{.Record.name}}, "m": {{json .Changes}}, "c": {{.Record.Client}}}]`,
-			`[{"text": "*&lt;!channel&gt; &amp; \"Sons\"* <https://acme.example/?id=7&amp;a=%3Cb%3E|x>", "url": "https://acme.example/?id=7&a=%3Cb%3E", "r": "&lt;!channel&gt; &amp; \"Sons\"", "m": "[{\"Label\":\"Status\",\"From\":\"open\",\"To\":\"&lt;closed&gt;\",\"Path\":\"/status\"},{\"Label\":\"Client\",\"From\":\"(null)\",\"To\":\"Acme\",\"Path\":\"/Client/name\"}]", "c": {"id":1,"name":"Acme"}}]`},
+			`[{"text": "*&lt;!channel&gt; &amp; \"Sons\"* <https://acme.example/?id=7&amp;a=%3Cb%3E|x>", "url": "https://acme.example/?id=7&a=%3Cb%3E", "r": "&lt;!channel&gt; &amp; \"Sons\"", "m": [{"Label":"Status","From":"open","To":"&lt;closed&gt;","Path":"/status"},{"Label":"Client","From":"(null)","To":"Acme","Path":"/Client/name"}], "c": {"id":1,"name":"Acme"}}]`},
 	} {
 		got, err := compile(t, c.text, c.medium).Render(d)
 		if err != nil || got != c.want {

@@ -67,6 +67,13 @@ func (t *Template) jsonOf(v any) (string, error) {
 	return string(raw), t.run.spend(len(raw))
 }
 
+// rawJSON is a value as JSON: where JSON has a value it is that one, and elsewhere
+// a text.
+func (t *Template) rawJSON(v any) (json.RawMessage, error) {
+	s, err := t.jsonOf(v)
+	return json.RawMessage(s), err
+}
+
 // get returns the field of v that names lead to, or the position in a list, or nil
 // where there is none. Only what is never there, a field that TemplateData does
 // not have, is an error.

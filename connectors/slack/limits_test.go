@@ -285,8 +285,8 @@ func TestBlocksOfATemplateAtTheLimits(t *testing.T) {
 		template string
 		limit    int
 	}{
-		"section": {`[{"type":"section","text":{"type":"mrkdwn","text":"{{.Record.name}}"}}]`, 3000},
-		"field":   {`[{"type":"section","fields":[{"type":"mrkdwn","text":"{{.Record.name}}"}]}]`, 2000},
+		"section": {`[{"type":"section","text":{"type":"mrkdwn","verbatim":true,"text":"{{.Record.name}}"}}]`, 3000},
+		"field":   {`[{"type":"section","fields":[{"type":"mrkdwn","verbatim":true,"text":"{{.Record.name}}"}]}]`, 2000},
 		"header":  {`[{"type":"header","text":{"type":"plain_text","text":"{{.Record.name}}"}}]`, 150},
 		"context": {`[{"type":"context","elements":[{"type":"plain_text","text":"{{.Record.name}}"}]}]`, 3000},
 	} {
