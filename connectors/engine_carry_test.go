@@ -110,7 +110,7 @@ func TestAttemptsAreEachEventsOwn(t *testing.T) {
 			c.Pace, c.Burst, c.Retry = NewPace(1.0/60, true), 25, []time.Duration{5 * time.Minute, 10 * time.Minute, 2 * time.Hour}
 			c.Observer.Settled = func(n Note) { settled = append(settled, n) }
 		})
-		pass(4*time.Minute + 55*time.Second)
+		pass(5*time.Minute + 55*time.Second)
 		for i := range 9 {
 			l.feed(w.publish(fmt.Sprint(i), ""))
 		}

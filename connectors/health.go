@@ -219,7 +219,7 @@ func (h *health) acceptedAt(now time.Time) news {
 
 // well makes the state active again.
 func (h *health) well(now time.Time) news {
-	told := h.Told
+	told := h.Told && !h.Message // that others are accepted mends no message
 	if h.State != Active {
 		h.State, h.Since = Active, now
 	}

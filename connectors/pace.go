@@ -28,6 +28,9 @@ func NewPace(perSecond float64, strict bool) *Pace {
 		p.limiter = rate.NewLimiter(rate.Limit(perSecond), 1)
 		p.strict = strict
 	}
+	if p.strict { // an earlier process may have sent something just now
+		p.free = time.Now().Add(p.interval())
+	}
 	return p
 }
 

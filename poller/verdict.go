@@ -58,6 +58,9 @@ func (p *Poller) weigh(w *watch, a answer, now time.Time) (v verdict, err error)
 		if b := w.cursor.Baseline; b == nil || b.Stage != stageTwice {
 			v.edits = w.compare(records, a.rows, now)
 		}
+		if !a.job.request.Asc {
+			slices.Reverse(v.edits) // people read what happened in this order
+		}
 		if v.shape, err = w.drift(a.job.kind, v.edits, len(a.rows), records, now); err != nil {
 			return err
 		}

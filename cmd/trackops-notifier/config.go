@@ -107,6 +107,7 @@ func loadConfig(environ []string, kinds []connectors.Kind) (config, error) {
 	l.feasible(c)
 	c.Proxy = l.proxies(s)
 	c.Connectors = l.connectors(behindProxy(kinds, c.Proxy), c.Collections)
+	l.keepsLongEnough(c)
 	l.rejectUnknown(kinds)
 	if err := l.err(); err != nil {
 		return config{}, err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -27,6 +28,18 @@ func (l *loader) calendar(prefix string, s connectorSettings) *connectors.Calend
 		l.report(prefix+"_TIMEZONE", "set without DIGEST and QUIET_HOURS", "one of them beside it, or neither")
 	}
 	return calendar
+}
+
+// keepsLongEnough refuses a digest whose events would leave the stream before it is
+// told.
+func (l *loader) keepsLongEnough(c config) {
+	for _, one := range c.Connectors {
+		_, w := one.Calendar.Release(time.Now())
+		if length := w.To.Sub(w.From); c.Stream.MaxAge > 0 && length >= c.Stream.MaxAge {
+			l.report(connectorPrefix+strings.ToUpper(strings.ReplaceAll(one.Name, "-", "_"))+"_DIGEST",
+				fmt.Sprintf("lasts %s, and STREAM_MAX_AGE keeps events for %s only", length, c.Stream.MaxAge), "a digest that is shorter than STREAM_MAX_AGE")
+		}
+	}
 }
 
 func (l *loader) reportSettings(prefix string, err error) {

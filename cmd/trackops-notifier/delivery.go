@@ -231,6 +231,8 @@ func (d *delivery) ready(ctx context.Context) connectorReady {
 		line.State, line.LastError = "failing", s.LastError
 	case s.StoreError != "":
 		line.State, line.LastError = "failing", s.StoreError
+	case s.InFlight == 0 && s.Waiting > 0 && d.cfg.Calendar != nil:
+		line.State = "waiting" // for the end of a window
 	case s.Waiting+s.InFlight > 0:
 		line.State = "delivering"
 	}

@@ -122,14 +122,23 @@ func newRig(t *testing.T, opts trackopstest.Options) *rig {
 	return r
 }
 
+// handedOut are the addresses that freeAddress gave away: the system may name one
+// again before it is used.
+var handedOut sync.Map
+
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		address := l.Addr().String()
+		l.Close()
+		if _, taken := handedOut.LoadOrStore(address, true); !taken {
+			return address
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func (r *rig) environ(extra ...string) []string {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"context"
 	"errors"
 	"net"
@@ -58,6 +59,31 @@ func TestFromAccountToReceivers(t *testing.T) {
 		t.Errorf("run = %v, want nil after an interrupt", err)
 	}
 	noSecrets(t, p.stdout.String()+p.stderr.String())
+}
+
+// What one answer shows is told in the order in which it happened, though the
+// answer has the newest first.
+func TestEventsOfOneAnswerAreInOrder(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, trackopstest.Options{Sizes: map[string]int{"clients": 20}})
+	r.start()
+	r.awaitReady(20 * time.Second)
+	var created []string
+	for n := range 12 {
+		created = append(created, r.create(map[string]any{"name": fmt.Sprint("client ", n)}))
+	}
+	var told []string
+	until(t, "all are in the stream", 20*time.Second, func() bool {
+		told = nil
+		for _, e := range r.stream() {
+			told = append(told, e.Data.ID)
+		}
+		return len(told) == len(created)
+	})
+	// The first may have been shown by an answer of their own.
+	if !slices.Equal(told, created) {
+		t.Errorf("told %v, created %v", told, created)
+	}
 }
 
 func TestMetricsAndHealth(t *testing.T) {

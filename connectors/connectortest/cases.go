@@ -140,23 +140,23 @@ func (s Suite) accepted(t *testing.T) {
 	}
 }
 
-func (s Suite) busy(t *testing.T) { s.fails(t, Busy, false) }
+func (s Suite) busy(t *testing.T) { s.fails(t, Busy) }
 
-func (s Suite) refused(t *testing.T) { s.fails(t, Refuse, s.RefusedIsPermanent) }
+func (s Suite) refused(t *testing.T) { s.fails(t, Refuse) }
 
-func (s Suite) echo(t *testing.T) { s.fails(t, Echo, s.RefusedIsPermanent) }
+func (s Suite) echo(t *testing.T) { s.fails(t, Echo) }
 
-func (s Suite) hangUp(t *testing.T) { s.fails(t, HangUp, false) }
+func (s Suite) hangUp(t *testing.T) { s.fails(t, HangUp) }
 
 // fails checks one answer that is no acceptance, and that the next is.
-func (s Suite) fails(t *testing.T, a Answer, permanent bool) {
+func (s Suite) fails(t *testing.T, a Answer) {
 	t.Helper()
 	ss := s.start(t)
 	ss.remote.Next(a)
 	e := Samples()[0].Event
 	err := ss.deliver(t, e)
-	if err == nil || fault.IsPermanent(err) != permanent {
-		t.Errorf("Deliver = %v, permanent %v; want an error, permanent %v", err, fault.IsPermanent(err), permanent)
+	if err == nil || fault.IsPermanent(err) {
+		t.Errorf("Deliver = %v, permanent %v; want a temporary error: mistakes get fixed", err, fault.IsPermanent(err))
 	}
 	if n := len(ss.remote.Received()); n != 1 {
 		t.Errorf("the other side was asked %d times, want once: repeating is not the connector's task", n)

@@ -55,10 +55,6 @@ type Suite struct {
 	// NoRetryAfter says why the protocol has no way to name a time to come back;
 	// "" means that it is HTTP's Retry-After.
 	NoRetryAfter string
-
-	// RefusedIsPermanent says that a refusal is an answer that no repetition mends.
-	// Over HTTP it is not: configuration mistakes get fixed.
-	RefusedIsPermanent bool
 }
 
 // A Remote is the other side of a connector, on a real socket: scripted, and it

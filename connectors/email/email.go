@@ -11,10 +11,10 @@
 // the mails of a burst. One that broke in the meantime is replaced; a message that
 // the server may have seen is never sent again within an attempt.
 //
-// An answer of 5xx in the transaction is permanent once it is that of all who
-// are left; one of 4xx is temporary. Failures of connection, TLS and login are
-// temporary whatever their code: they are mistakes of configuration, which get
-// fixed. So are 530 to 538, by which a server asks for login or TLS.
+// Whatever the server says, the next attempt is made by the schedule: mistakes of
+// configuration get fixed, and full mailboxes emptied. Only where others have the
+// mail and 5xx is the answer of all who are left, it is permanent: the record's
+// next mail must not wait for an address that does not exist.
 package email
 
 import (
@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/trackops-notifier/trackops-notifier/connectors"
+	"github.com/trackops-notifier/trackops-notifier/internal/fault"
 )
 
 // Kind returns the kind "email". It is retried for a day. Each event is a mail of
@@ -82,6 +83,9 @@ func (c *connector) Deliver(ctx context.Context, d connectors.Delivery) error {
 	v, err := c.send(ctx, msg, left)
 	if noteErr := c.partial.note(ctx, d.ID, v.accepted, len(v.accepted) == len(left)); err != nil {
 		err = errors.Join(err, noteErr) // everyone has it otherwise: there is nothing to come back for
+	}
+	if isForGood(err) && len(left)-len(v.accepted) < len(c.recipients) {
+		err = fault.Permanent(err) // others have it
 	}
 	if v.said != "" {
 		d.Answer(0, connectors.RedactText(v.said, c.secrets()...))

@@ -10,8 +10,6 @@ import (
 
 	"github.com/wneessen/go-mail"
 	"github.com/wneessen/go-mail/smtp"
-
-	"github.com/trackops-notifier/trackops-notifier/internal/fault"
 )
 
 // pulse is how long a kept connection is given to show that it is alive.
@@ -147,26 +145,37 @@ func (t *transaction) answer(what string, err error) error {
 	t.said = fmt.Sprintf("%d %s", said.Code, said.Msg)
 	named := fmt.Errorf("%s: %s", what, t.said)
 	if said.Code >= 500 && (said.Code < 530 || said.Code > 538) {
-		return fault.Permanent(named)
+		return forGood{named}
 	}
 	return named
 }
 
-// all makes one error of the recipients refused. It is permanent if each is.
+// A forGood is a refusal that the server does not take back by itself (5yz,
+// RFC 5321 §4.2.1).
+type forGood struct{ error }
+
+func (f forGood) Unwrap() error { return f.error }
+
+func isForGood(err error) bool {
+	var f forGood
+	return errors.As(err, &f)
+}
+
+// all makes one error of the recipients refused. It is for good if each is.
 func all(refused []error, of int) error {
 	if len(refused) == 0 {
 		return nil
 	}
-	permanent := true
+	final := true
 	for _, err := range refused {
-		permanent = permanent && fault.IsPermanent(err)
+		final = final && isForGood(err)
 	}
 	text := fmt.Sprintf("%d of %d recipients refused", len(refused), of)
 	for _, err := range refused {
 		text += "; " + err.Error()
 	}
-	if permanent {
-		return fault.Permanent(errors.New(text))
+	if final {
+		return forGood{errors.New(text)}
 	}
 	return errors.New(text)
 }

@@ -12,6 +12,10 @@ import (
 	"github.com/trackops-notifier/trackops-notifier/internal/fault"
 )
 
+// maxIndented is the length in bytes of a body that nobody reads: what is nested
+// deeply grows with the square of it.
+const maxIndented = 64 << 10
+
 // Preview returns the body that Deliver would post about d, JSON with indents,
 // below the headers that describe it, without what acts on a terminal. The address, the signature and the headers of
 // every request are not shown.
@@ -27,7 +31,7 @@ func (c *connector) Preview(d connectors.Delivery) (string, error) {
 	fmt.Fprintf(&b, "webhook-id: %s\n\n", d.ID)
 	body := bytes.TrimSpace(p.body)
 	var indented bytes.Buffer
-	if json.Indent(&indented, body, "", "  ") == nil {
+	if len(body) < maxIndented && json.Indent(&indented, body, "", "  ") == nil {
 		body = indented.Bytes()
 	}
 	b.Write(body)
