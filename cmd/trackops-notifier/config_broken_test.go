@@ -184,6 +184,7 @@ func TestBrokenEnvironments(t *testing.T) {
 		{"digest of half seconds", base(chat, chatURL, "CONNECTOR_SALES_DIGEST=90500ms"), "CONNECTOR_SALES_DIGEST", "whole seconds"},
 		{"daily at no time", base(chat, chatURL, "CONNECTOR_SALES_DIGEST=daily@24:00"), "CONNECTOR_SALES_DIGEST", "not a time of the day"},
 		{"weekly on no day", base(chat, chatURL, "CONNECTOR_SALES_DIGEST=weekly@monday-08:00"), "CONNECTOR_SALES_DIGEST", "not a day of the week; accepted: a duration"},
+		{"digest longer than the stream", base(chat, chatURL, "CONNECTOR_SALES_DIGEST=weekly@mon-08:00", "STREAM_MAX_AGE=24h"), "CONNECTOR_SALES_DIGEST", "STREAM_MAX_AGE keeps events for 24h"},
 		{"quiet hours without minutes", base(chat, chatURL, "CONNECTOR_SALES_QUIET_HOURS=22-7"), "CONNECTOR_SALES_QUIET_HOURS", "times of the day as 22:00-07:00"},
 		{"quiet hours of nothing", base(chat, chatURL, "CONNECTOR_SALES_QUIET_HOURS=07:00-07:00"), "CONNECTOR_SALES_QUIET_HOURS", "ends where it begins"},
 		{"quiet all day", base(chat, chatURL, "CONNECTOR_SALES_QUIET_HOURS=00:00-12:00,12:00-00:00"), "CONNECTOR_SALES_QUIET_HOURS", "the whole day is quiet"},
