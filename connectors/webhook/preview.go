@@ -12,9 +12,9 @@ import (
 	"github.com/trackops-notifier/trackops-notifier/internal/fault"
 )
 
-// maxIndented is the length in bytes of a body that nobody reads: what is nested
-// deeply grows with the square of it.
-const maxIndented = 64 << 10
+// maxContainers is how many objects and arrays are indented: the indents of what is
+// nested deeply grow with the square of its depth.
+const maxContainers = 1000
 
 // Preview returns the body that Deliver would post about d, JSON with indents,
 // below the headers that describe it, without what acts on a terminal. The address, the signature and the headers of
@@ -31,7 +31,8 @@ func (c *connector) Preview(d connectors.Delivery) (string, error) {
 	fmt.Fprintf(&b, "webhook-id: %s\n\n", d.ID)
 	body := bytes.TrimSpace(p.body)
 	var indented bytes.Buffer
-	if len(body) < maxIndented && json.Indent(&indented, body, "", "  ") == nil {
+	containers := bytes.Count(body, []byte("{")) + bytes.Count(body, []byte("["))
+	if containers <= maxContainers && json.Indent(&indented, body, "", "  ") == nil {
 		body = indented.Bytes()
 	}
 	b.Write(body)
