@@ -16,7 +16,7 @@ func TestBurstCollapses(t *testing.T) {
 		for i := range 500 {
 			w.publish(fmt.Sprint(i), "")
 		}
-		e, _ := start(t, w.newLife(nil), func(c *Config) { c.Pace, c.Burst = NewPace(1, true), 25 })
+		e, _ := start(t, w.newLife(nil), func(c *Config) { c.Pace, c.Burst, c.Concurrency = NewPace(1, true), 25, 1 })
 		pass(time.Minute)
 		all, at := w.deliveries()
 		next := uint64(1)
@@ -154,4 +154,35 @@ func TestCollapseTakesWhatMayRide(t *testing.T) {
 			t.Errorf("%s: %d ride together, want %d", name, got, test.want)
 		}
 	}
+}
+
+// A burst that is too large says nothing of the size of a digest.
+func TestBurstTooLarge(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		pass(7 * time.Hour)
+		for i := range 20 {
+			w.publish(fmt.Sprint(i), "")
+		}
+		w.reply = func(_ int, d Delivery, _ uint64) answer {
+			if d.Digest == nil && len(d.Events) > 1 {
+				return answer{err: status(413)}
+			}
+			return answer{}
+		}
+		l := w.newLife(nil)
+		e, _ := start(t, l, func(c *Config) {
+			c.Calendar, c.Pace, c.Burst = calendar(t, "", "22:00-07:00"), NewPace(1, true), 25
+		})
+		pass(15*time.Hour + time.Minute)
+		if s := e.Stats(); s.Delivered != 20 {
+			t.Fatalf("%d of 20 delivered", s.Delivered)
+		}
+		for i := range 30 {
+			l.feed(w.publish(fmt.Sprint(i), ""))
+		}
+		pass(10 * time.Hour)
+		if all, _ := w.deliveries(); len(all[len(all)-1]) != 30 {
+			t.Errorf("the last delivery is of %d events, want a digest of 30", len(all[len(all)-1]))
+		}
+	})
 }

@@ -61,7 +61,6 @@ func (w *worker) carry(j job) result {
 	if w.attempts.Err() != nil {
 		return result{job: j, abandoned: true} // we cut it off: nobody knows what became of it
 	}
-	t.probe = j.probe
 	return w.crash(c, d, t, err)
 }
 
@@ -171,8 +170,8 @@ func (w *worker) crash(c *carriage, d Delivery, t try, err error) result {
 	ended := time.Unix(0, t.at).Add(t.took)
 	status := fault.Status(err)
 	several := len(c.present) > 1
-	tooLarge := several && d.Digest != nil && status == http.StatusRequestEntityTooLarge
 	split := several && (fault.IsPermanent(err) || d.Digest == nil && isAlive(status) && status != statusThrottled)
+	tooLarge := several && !split && status == http.StatusRequestEntityTooLarge
 	n := t.note(d.ID, c.job.entry)
 	r := result{job: c.job, outcome: Failed, tooLarge: tooLarge}
 	factor := stretch() // the same for all, so that they stay together

@@ -210,7 +210,9 @@ func TestLentEventsAreDigested(t *testing.T) {
 		w.publish("1", "")
 		w.settled[ident{sequence: 1}], w.acks = Filtered, []ident{{sequence: 1}}
 		l := w.newLife(nil)
-		e, _ := start(t, l, func(c *Config) { c.Calendar = calendar(t, "15m", "") })
+		e, _ := start(t, l, func(c *Config) {
+			c.Calendar, c.Filter = calendar(t, "15m", ""), must(CompileFilter("false"))
+		})
 		l.lend(1, 7, time.Now())
 		pass(14 * time.Minute)
 		if n := len(w.attempts()); n != 0 {
@@ -343,4 +345,62 @@ func TestLatestDoesNotWaitForWhatIsVoid(t *testing.T) {
 			t.Errorf("a minute after it is back the first is %q and the last %q", w.outcome(1), w.outcome(last))
 		}
 	})
+}
+
+// What is superseded while it waits with the others of its window is no part of
+// their digest, and does not wait until something else happens.
+func TestSupersededInItsWindow(t *testing.T) {
+	now := time.Now()
+	mail := newStandIn(newWorld(), true)
+	s := newScheduler(NewEngine(Config{Fallback: mail.Fallback}), newMemory(), newHealth(now), nil)
+	w := &Window{From: now.Add(-time.Hour).UTC(), To: now.Add(-time.Minute).UTC()}
+	s.lanes.add("1", entry{sequence: 1, window: w, diverted: true}, now)
+	s.lanes.add("1", entry{sequence: 2, window: w}, now)
+	s.supersede(s.lanes.byKey["1"], now)
+	j, ok := s.next(now)
+	if !ok || j.task != fetch || j.entry.sequence != 1 || j.entry.fate != void {
+		t.Errorf("next = %+v, %v, want that 1 is passed over", j, ok)
+	}
+}
+
+// What a worker has is not superseded: its outcome says what becomes of it.
+func TestWhatIsUnderWayIsNotSuperseded(t *testing.T) {
+	now := time.Now()
+	mail := newStandIn(newWorld(), true)
+	s := newScheduler(NewEngine(Config{Fallback: mail.Fallback}), newMemory(), newHealth(now), nil)
+	for sequence := range uint64(3) {
+		s.lanes.add("1", entry{sequence: sequence, diverted: true}, now)
+	}
+	l, _ := s.lanes.take()
+	s.supersede(l, now)
+	if l.queue[0].fate != wanted || l.queue[1].fate != void || l.queue[2].fate != wanted {
+		t.Errorf("fates %d, %d, %d", l.queue[0].fate, l.queue[1].fate, l.queue[2].fate)
+	}
+}
+
+// Nothing is given away while every worker is busy, and it is not looked for again
+// at once.
+func TestDetourNeedsAWorker(t *testing.T) {
+	now := time.Now()
+	h := newHealth(now)
+	h.Down = now.Add(-time.Hour)
+	mail := newStandIn(newWorld(), false)
+	s := newScheduler(NewEngine(Config{Fallback: mail.Fallback, Concurrency: 1}), newMemory(), h, nil)
+	s.lanes.add("1", entry{sequence: 1}, now)
+	s.inFlight = 1
+	if s.divert(now); s.detour.onTheGo || len(s.detour.queue) != 1 {
+		t.Errorf("on the go %v, %d to go", s.detour.onTheGo, len(s.detour.queue))
+	}
+	s.inFlight = 0
+	if s.divert(now); !s.detour.onTheGo {
+		t.Error("nothing is given away")
+	}
+	<-s.jobs
+	s.detour.onTheGo, s.inFlight = false, 0
+	if s.divert(now.Add(lookEvery - 1)); len(s.detour.queue) != 0 || s.detour.onTheGo {
+		t.Error("it is looked for again at once")
+	}
+	if s.divert(now.Add(lookEvery)); !s.detour.onTheGo {
+		t.Error("it is not looked for again")
+	}
 }

@@ -132,17 +132,6 @@ func TestDeliveryLaw(t *testing.T) {
 	})
 }
 
-// What is superseded while it waits with the others of its window is no end to all.
-func TestSupersededInItsWindow(t *testing.T) {
-	p := plan{seed: 2, events: 40, records: 1, concurrency: 1, maxWaiting: 3, retry: []time.Duration{time.Second},
-		digest: "10s", urgent: true, fallback: true}
-	within(t, func(t *testing.T, _ *world) {
-		for _, broken := range p.live(must(CompileFilter("data.record.skip != true"))).broken {
-			t.Error(broken)
-		}
-	})
-}
-
 // live runs the plan to its end: several processes that die, and one that does
 // not and settles everything.
 func (p plan) live(filter *Filter) *world {

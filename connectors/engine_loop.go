@@ -185,7 +185,6 @@ func (s *scheduler) arrive(a arrival) {
 func (s *scheduler) follow(sequence uint64, at int64) {
 	if at > s.high.at && sequence <= s.high.sequence {
 		s.settled.cut(sequence)
-		s.high.sequence = sequence
 	}
 	s.high.sequence, s.high.at = max(s.high.sequence, sequence), max(s.high.at, at)
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/trackops-notifier/trackops-notifier/events"
 	"github.com/trackops-notifier/trackops-notifier/internal/fault"
 )
 
@@ -396,6 +397,9 @@ func TestWhatFollowsTheProbeIsSent(t *testing.T) {
 				Attempt: 1, At: time.Now(), Outcome: Failed, Status: 500, Next: time.Now().Add(10 * time.Hour)})
 		}
 		pass(time.Hour)
+		// The next probe is a moment away: all have come by then.
+		w.memory[stateKey] = fmt.Sprintf(`{"state":"open","told":true,"failures":10,"down":"1999-12-31T23:00:00Z","probe":%q}`,
+			time.Now().Add(time.Minute).Format(time.RFC3339))
 		e, _ := start(t, w.newLife(nil), func(c *Config) { c.Calendar, c.Retry = calendar(t, "15m", ""), outage() })
 		pass(10 * time.Minute)
 		if s := e.Stats(); s.Digested != 3 {
@@ -432,4 +436,34 @@ func TestReplaysAreNotTheEndOfTheStream(t *testing.T) {
 			t.Error("it takes the stream to be read to its end")
 		}
 	})
+}
+
+// What has to go by itself is no digest as a probe either.
+func TestProbeOfWhatGoesByItself(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		for _, solo := range []bool{false, true} {
+			s := holding(w, nil, time.Now(), time.Now(), &progress{})
+			l := s.lanes.byKey["1"]
+			l.queue[0].window, l.queue[0].solo = &Window{}, solo
+			if j, ok := s.candidate(time.Now()); !ok || (j.window == nil) != solo {
+				t.Errorf("solo %v: a digest %v", solo, j.window != nil)
+			}
+		}
+	})
+}
+
+// What is said of a connector is not told to it, though it asks for such events.
+func TestNothingAboutItself(t *testing.T) {
+	e := NewEngine(Config{Name: "hook"})
+	for id, want := range map[string]fate{"hook": unwanted, "other": wanted} {
+		enc, err := events.Event{Data: events.Data{
+			Account: "acme", Collection: events.System, Action: events.ConnectorFailing, ID: id, Revision: 1,
+		}}.Stamp("k7q2").Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := e.arrive(events.Stored{Body: enc.Body}).entry.fate; got != want {
+			t.Errorf("the fate of an event about %s is %d, want %d", id, got, want)
+		}
+	}
 }

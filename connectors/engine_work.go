@@ -185,7 +185,6 @@ func (w *worker) deliver(j job) result {
 	if w.attempts.Err() != nil {
 		return result{job: j, abandoned: true} // we cut it off: nobody knows what became of it
 	}
-	t.probe = j.probe
 	return w.failed(j, t, err)
 }
 

@@ -214,7 +214,7 @@ func (l *life) replay(sequence, number uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	ev := l.stream[sequence-1]
-	ev.Replay = number
+	ev.Replay, ev.At = number, time.Now()
 	l.replays = append(l.replays, ev)
 	l.queue = append(l.queue, ev)
 	l.wake()

@@ -144,3 +144,18 @@ func TestEventsFaultIsNoFailure(t *testing.T) {
 		t.Errorf("%+v", p.Health)
 	}
 }
+
+// What is parked is not only paused, and one word of an operator ends both.
+func TestParkedAndPaused(t *testing.T) {
+	p := newPatient()
+	p.fails(1, 1, 0, status(410))
+	if p.pause(); p.state() != Parked {
+		t.Errorf("State = %s, want %s", p.state(), Parked)
+	}
+	if p.resume(p.now); p.state() != Failing {
+		t.Errorf("State = %s when it is resumed", p.state())
+	}
+	if p.pause(); p.state() != Paused {
+		t.Errorf("State = %s, want %s", p.state(), Paused)
+	}
+}

@@ -163,6 +163,16 @@ func TestMemoryOfAttempts(t *testing.T) {
 	}
 }
 
+func TestThrottlingIsCountedInARow(t *testing.T) {
+	p := &progress{}
+	for i, code := range []int{429, 429, 500, 429} {
+		p.advance(&try{status: code}, verdict{wait: time.Second}, time.Now())
+		if want := []int{1, 2, 0, 1}[i]; p.throttled != want {
+			t.Errorf("%d in a row after answer %d, want %d", p.throttled, i+1, want)
+		}
+	}
+}
+
 func TestMemoryRejectsWhatIsNoNote(t *testing.T) {
 	if err := newMemory().learn([]byte("{")); err == nil {
 		t.Error("learn({) = nil, want an error")
