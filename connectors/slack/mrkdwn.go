@@ -61,7 +61,7 @@ func link(address, label string) string {
 // not take for one.
 func safeAddress(address string) string {
 	u, err := url.Parse(address)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || strings.ContainsAny(u.Host, "<>|") {
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || strings.ContainsAny(u.Host, "<>|") || !utf8.ValidString(address) {
 		return ""
 	}
 	if safe := inAddress.Replace(u.String()); utf8.RuneCountInString(safe) <= maxAddress {
