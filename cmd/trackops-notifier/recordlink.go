@@ -15,8 +15,14 @@ const acceptedRecordURL = "an absolute http or https URL, as https://{subdomain}
 
 var placeholder = regexp.MustCompile(`\{(subdomain|collection|id|field:[^{}]+)\}`)
 
-// readRecordURL checks a pattern for the addresses of records; "" is none. No value
-// of a record can lead it to another host.
+// notInURL is what RFC 3986 has no place for unless it is percent-encoded. An address
+// with such a byte is put right by its readers in ways that differ: some decode the
+// slash of a value on that occasion.
+var notInURL = regexp.MustCompile(`[^-A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%]`)
+
+// readRecordURL checks a pattern for the addresses of records, and percent-encodes
+// what it has besides its placeholders; "" is none. No value of a record can lead it
+// to another host.
 func readRecordURL(pattern string) (string, error) {
 	if pattern == "" {
 		return "", nil
@@ -36,7 +42,19 @@ func readRecordURL(pattern string) (string, error) {
 	if err != nil || other.Scheme != one.Scheme || other.Host != one.Host || one.User != nil {
 		return "", errors.New("a value before the path")
 	}
-	return pattern, nil
+	var encoded strings.Builder
+	end := 0
+	for _, at := range placeholder.FindAllStringIndex(pattern, -1) {
+		encoded.WriteString(percentEncoded(pattern[end:at[0]]))
+		encoded.WriteString(pattern[at[0]:at[1]])
+		end = at[1]
+	}
+	encoded.WriteString(percentEncoded(pattern[end:]))
+	return encoded.String(), nil
+}
+
+func percentEncoded(s string) string {
+	return notInURL.ReplaceAllStringFunc(s, func(char string) string { return url.PathEscape(char) })
 }
 
 // recordLink returns what makes the address of an event's record by a pattern that

@@ -37,6 +37,19 @@ func TestReadRecordURL(t *testing.T) {
 	}
 }
 
+func TestReadRecordURLPercentEncodes(t *testing.T) {
+	t.Parallel()
+	for pattern, want := range map[string]string{
+		"https://x.example/fälle/{id}":             "https://x.example/f%C3%A4lle/{id}",
+		"https://x.example/my files/{field:größe}": "https://x.example/my%20files/{field:größe}",
+		"https://x.example/%C3%A4/{id}\x8a":        "https://x.example/%C3%A4/{id}%8A",
+	} {
+		if got, err := readRecordURL(pattern); err != nil || got != want {
+			t.Errorf("readRecordURL(%q) = %q, %v, want %q", pattern, got, err, want)
+		}
+	}
+}
+
 func TestRecordLink(t *testing.T) {
 	t.Parallel()
 	client := events.Event{Data: events.Data{Account: "acme", Collection: "clients", ID: "10/42 ?&+",
@@ -70,9 +83,11 @@ func TestRecordLink(t *testing.T) {
 func FuzzRecordLink(f *testing.F) {
 	f.Add("https://x.example/{id}/{field:name}", "../..", "evil")
 	f.Add("https://x.example/?a={field:name}", "1", "&b=2#")
+	f.Add("https://x.example/{id}/{field:name}\x8a\xdb", ".\x80/..", "evil")
 	f.Add("https://{subdomain}.example{field:name}", "@evil.example", ":80@evil")
 	f.Fuzz(func(t *testing.T, pattern, id, name string) {
-		if _, err := readRecordURL(pattern); err != nil || pattern == "" {
+		pattern, err := readRecordURL(pattern)
+		if err != nil || pattern == "" {
 			return
 		}
 		record, err := json.Marshal(map[string]string{"name": name})
