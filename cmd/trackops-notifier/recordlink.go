@@ -27,12 +27,13 @@ func readRecordURL(pattern string) (string, error) {
 	if pattern == "" {
 		return "", nil
 	}
+	if strings.ContainsAny(placeholder.ReplaceAllLiteralString(pattern, ""), "{}") {
+		return "", errors.New("holds a placeholder that does not exist")
+	}
+	pattern = percentEncoded(pattern)
 	fill := func(with string) (*url.URL, error) {
 		host := strings.ReplaceAll(pattern, "{subdomain}", "subdomain")
 		return url.Parse(placeholder.ReplaceAllLiteralString(host, with))
-	}
-	if strings.ContainsAny(placeholder.ReplaceAllLiteralString(pattern, ""), "{}") {
-		return "", errors.New("holds a placeholder that does not exist")
 	}
 	one, err := fill("one")
 	if err != nil || one.Hostname() == "" || one.Scheme != "https" && one.Scheme != "http" {
@@ -42,19 +43,19 @@ func readRecordURL(pattern string) (string, error) {
 	if err != nil || other.Scheme != one.Scheme || other.Host != one.Host || one.User != nil {
 		return "", errors.New("a value before the path")
 	}
-	var encoded strings.Builder
-	end := 0
-	for _, at := range placeholder.FindAllStringIndex(pattern, -1) {
-		encoded.WriteString(percentEncoded(pattern[end:at[0]]))
-		encoded.WriteString(pattern[at[0]:at[1]])
-		end = at[1]
-	}
-	encoded.WriteString(percentEncoded(pattern[end:]))
-	return encoded.String(), nil
+	return pattern, nil
 }
 
-func percentEncoded(s string) string {
-	return notInURL.ReplaceAllStringFunc(s, func(char string) string { return url.PathEscape(char) })
+// percentEncoded encodes what is between the placeholders of pattern.
+func percentEncoded(pattern string) string {
+	encode := func(s string) string { return notInURL.ReplaceAllStringFunc(s, url.PathEscape) }
+	var out strings.Builder
+	end := 0
+	for _, at := range placeholder.FindAllStringIndex(pattern, -1) {
+		out.WriteString(encode(pattern[end:at[0]]) + pattern[at[0]:at[1]])
+		end = at[1]
+	}
+	return out.String() + encode(pattern[end:])
 }
 
 // recordLink returns what makes the address of an event's record by a pattern that

@@ -21,6 +21,7 @@ func TestReadRecordURL(t *testing.T) {
 		"x.example/{id}":                                      "not an absolute",
 		"javascript:alert({id})":                              "not an absolute",
 		"ftp://x.example/{id}":                                "not an absolute",
+		"https://x>example/{id}":                              "not an absolute",
 		"https:///{id}":                                       "not an absolute",
 		"https://{id}.example/":                               "before the path",
 		"https://x.example{field:name}/":                      "before the path",
