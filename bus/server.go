@@ -117,6 +117,10 @@ func serverOptions(cfg ServerConfig) (*server.Options, error) {
 		DontListen: cfg.Listen == "",
 		MaxPayload: maxPayload,
 
+		// A machine that is busy with starting us takes longer than the two
+		// seconds that are the server's default.
+		AuthTimeout: startTimeout.Seconds(),
+
 		JetStream:              true,
 		StoreDir:               cfg.Dir,
 		JetStreamMaxMemory:     64 << 20,
@@ -182,11 +186,11 @@ func (s *Server) ClientURL() string {
 
 // Connect connects within the process, with full rights.
 func (s *Server) Connect(ctx context.Context) (*Bus, error) {
-	return connect(ctx, "", ClientConfig{FirstConnect: apiTimeout, Logger: s.log}, append(s.internal(), nats.InProcessServer(s.ns)))
+	return connect(ctx, "", ClientConfig{FirstConnect: startTimeout, Logger: s.log}, append(s.internal(), nats.InProcessServer(s.ns)))
 }
 
 func (s *Server) internal() []nats.Option {
-	return []nats.Option{nats.UserInfo(internalUser, s.secret), nats.CustomInboxPrefix(internalInbox)}
+	return []nats.Option{nats.UserInfo(internalUser, s.secret), nats.CustomInboxPrefix(internalInbox), nats.Timeout(startTimeout)}
 }
 
 // Close stops the server and returns when its files are written. Close every

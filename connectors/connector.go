@@ -119,6 +119,9 @@ type Env struct {
 	Version string // of the program
 	Stdout  Writer // where a console prints
 
+	// Collections are the names that templates may be for. Nil is any.
+	Collections []string
+
 	// Link returns the address where people see the record of an event, or "".
 	// Nil is none.
 	Link func(events.Event) string

@@ -2,15 +2,20 @@ package connectors
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
 	"strings"
+
+	"github.com/trackops-notifier/trackops-notifier/events"
 )
 
 // ReadTemplate compiles the template of a setting, "TEMPLATE", that is given as
 // text or as the path of a file (setting "TEMPLATE_FILE"). It returns nil if there
 // is neither. Its error is a [SettingError].
-func ReadTemplate(setting, text, file string, medium Medium) (*Template, error) {
+func (e Env) ReadTemplate(setting, text, file string, medium Medium) (*Template, error) {
 	const accepted = "a template, see docs/templates.md"
 	if file != "" {
 		if text != "" {
@@ -33,8 +38,23 @@ func ReadTemplate(setting, text, file string, medium Medium) (*Template, error) 
 		return nil, nil
 	}
 	t, err := CompileTemplate(text, medium)
+	if err == nil && e.Collections != nil {
+		err = t.checkCollections(e.Collections)
+	}
 	if err != nil {
 		return nil, &SettingError{Setting: setting, Problem: err.Error(), Accepted: accepted}
 	}
 	return t, nil
+}
+
+// checkCollections finds templates for collections that do not exist: no event
+// would ever be rendered by them.
+func (t *Template) checkCollections(known []string) error {
+	for _, name := range slices.Sorted(maps.Keys(t.events)) {
+		collection, _, _ := strings.Cut(name, ".")
+		if name != digestText && collection != "*" && collection != events.System && !slices.Contains(known, collection) {
+			return fmt.Errorf("define %q: there is no collection %q, and no {{template %q}}", name, collection, name)
+		}
+	}
+	return nil
 }

@@ -88,10 +88,11 @@ func loadConfig(environ []string, kinds []connectors.Kind) (config, error) {
 	l := newLoader(environ)
 	var s settings
 	l.fill("", &s)
+	all := l.allCollections()
 	c := config{
 		Accounts:    l.accounts(s.Trackops.API, s.Trackops.Accounts),
 		Rate:        l.apiRate(s.Trackops.API.Rate),
-		Collections: l.collections(s.Poll.Collections),
+		Collections: l.polled(s.Poll.Collections, all),
 		RecordURL:   parse(l, "TRACKOPS_RECORD_URL", s.Trackops.Record.URL, acceptedRecordURL, readRecordURL),
 		Poll:        l.poll(s.Poll.MaxAge, s.Poll.SweepShare),
 		DataDir:     parse(l, "DATA_DIR", s.Data.Dir, "a folder, which is created if it does not exist", readFolder),
@@ -106,7 +107,7 @@ func loadConfig(environ []string, kinds []connectors.Kind) (config, error) {
 	}
 	l.feasible(c)
 	c.Proxy = l.proxies(s)
-	c.Connectors = l.connectors(behindProxy(kinds, c.Proxy), c.Collections)
+	c.Connectors = l.connectors(behindProxy(kinds, c.Proxy), collectionNames(all), collectionNames(c.Collections))
 	l.keepsLongEnough(c)
 	l.rejectUnknown(kinds)
 	if err := l.err(); err != nil {

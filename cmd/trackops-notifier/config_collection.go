@@ -27,10 +27,9 @@ type collectionSettings struct {
 
 const collectionPrefix = "COLLECTION_"
 
-// collections returns the collections to poll: those that POLL_COLLECTIONS
-// names, or all there are.
-func (l *loader) collections(poll string) []trackops.Collection {
-	all := l.allCollections()
+// polled returns the collections to poll: those that POLL_COLLECTIONS names, or
+// all there are.
+func (l *loader) polled(poll string, all []trackops.Collection) []trackops.Collection {
 	if poll == "" {
 		return all
 	}

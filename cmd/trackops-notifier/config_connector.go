@@ -96,12 +96,13 @@ func (d declaration) label() string { return label(d.name) }
 
 func label(name string) string { return strings.ToLower(strings.ReplaceAll(name, "_", "-")) }
 
-// connectors returns the declared connectors by name.
-func (l *loader) connectors(kinds []connectors.Kind, polled []trackops.Collection) []connectorConfig {
+// connectors returns the declared connectors by name. Their events are of the
+// polled collections, their templates for any that is known.
+func (l *loader) connectors(kinds []connectors.Kind, known, polled []string) []connectorConfig {
 	declared := l.declarations(kinds)
 	var all []connectorConfig
 	for _, d := range declared {
-		all = append(all, l.connector(d, collectionNames(polled)))
+		all = append(all, l.connector(d, known, polled))
 	}
 	l.assign(declared)
 	slices.SortFunc(all, func(a, b connectorConfig) int { return strings.Compare(a.Name, b.Name) })
@@ -187,7 +188,7 @@ func kindNames(kinds []connectors.Kind) string {
 }
 
 // connector reads one connector's variables.
-func (l *loader) connector(d declaration, polled []string) connectorConfig {
+func (l *loader) connector(d declaration, known, polled []string) connectorConfig {
 	var s connectorSettings
 	l.fill(d.prefix(), &s)
 	at := func(field string) string { return d.prefix() + "_" + field }
@@ -223,7 +224,7 @@ func (l *loader) connector(d declaration, polled []string) connectorConfig {
 	if d.exists {
 		c.Settings = d.kind.Settings()
 		l.fill(d.prefix(), c.Settings)
-		l.construct(d.prefix(), c)
+		l.construct(d.prefix(), c, known)
 	}
 	return c
 }
@@ -249,8 +250,8 @@ func readFilter(expression string) (*connectors.Filter, error) {
 
 // construct lets the kind check its settings, by making a connector that is
 // never used.
-func (l *loader) construct(prefix string, c connectorConfig) {
-	_, err := c.New(connectors.Env{Stdout: nowhere{}})
+func (l *loader) construct(prefix string, c connectorConfig, known []string) {
+	_, err := c.New(connectors.Env{Stdout: nowhere{}, Collections: known})
 	mistakes := connectors.SettingErrors(err)
 	for _, m := range mistakes {
 		l.report(join(prefix, m.Setting), m.Problem, m.Accepted)

@@ -22,13 +22,15 @@ func TestMisconfiguredRuns(t *testing.T) {
 		environ []string
 		says    []string // variables and what they accept
 	}{
-		"nothing set":                 {nil, []string{"TRACKOPS_API_SUBDOMAIN: not set", "TRACKOPS_API_USERNAME: not set", "TRACKOPS_API_TOKEN: not set", "TRACKOPS_API_TOKEN_FILE"}},
-		"several mistakes":            {base("TRACKOPS_API_RATE=2", "POLL_COLLECTIONS=kases", "LOG_LEVEL=loud"), []string{"TRACKOPS_API_RATE", "at most 1", "POLL_COLLECTIONS", "nearest is cases", "LOG_LEVEL", "debug"}},
-		"misspelt":                    {base("TRACKOPS_API_RAET=1"), []string{"TRACKOPS_API_RAET", "accepted: TRACKOPS_API_RATE"}},
-		"plain http":                  {base("TRACKOPS_API_URL=http://proxy.example.com/" + secretMark), []string{"TRACKOPS_API_URL", "an https address"}},
-		"kind nobody knows":           {base("CONNECTOR_CRM_TYPE=pager"), []string{"CONNECTOR_CRM_TYPE", "console, email, slack, webhook"}},
-		"address of no endpoint":      {base(hook, "CONNECTOR_CRM_URL=ftp://x.example.com/"+secretMark), []string{"CONNECTOR_CRM_URL"}},
-		"signing secret":              {base(hook, "CONNECTOR_CRM_URL=https://x.example.com/", "CONNECTOR_CRM_SECRET=whsec_"+secretMark), []string{"CONNECTOR_CRM_SECRET", "24 to 64 random bytes"}},
+		"nothing set":            {nil, []string{"TRACKOPS_API_SUBDOMAIN: not set", "TRACKOPS_API_USERNAME: not set", "TRACKOPS_API_TOKEN: not set", "TRACKOPS_API_TOKEN_FILE"}},
+		"several mistakes":       {base("TRACKOPS_API_RATE=2", "POLL_COLLECTIONS=kases", "LOG_LEVEL=loud"), []string{"TRACKOPS_API_RATE", "at most 1", "POLL_COLLECTIONS", "nearest is cases", "LOG_LEVEL", "debug"}},
+		"misspelt":               {base("TRACKOPS_API_RAET=1"), []string{"TRACKOPS_API_RAET", "accepted: TRACKOPS_API_RATE"}},
+		"plain http":             {base("TRACKOPS_API_URL=http://proxy.example.com/" + secretMark), []string{"TRACKOPS_API_URL", "an https address"}},
+		"kind nobody knows":      {base("CONNECTOR_CRM_TYPE=pager"), []string{"CONNECTOR_CRM_TYPE", "console, email, slack, webhook"}},
+		"address of no endpoint": {base(hook, "CONNECTOR_CRM_URL=ftp://x.example.com/"+secretMark), []string{"CONNECTOR_CRM_URL"}},
+		"signing secret":         {base(hook, "CONNECTOR_CRM_URL=https://x.example.com/", "CONNECTOR_CRM_SECRET=whsec_"+secretMark), []string{"CONNECTOR_CRM_SECRET", "24 to 64 random bytes"}},
+		"a template of no collection": {base("CONNECTOR_OPS_TYPE=console", "CONNECTOR_OPS_TEMPLATE={{define \"kases.created\"}}new{{end}}{{define \"case_updates\"}}{{template \"row\"}}{{end}}{{define \"row\"}}{{end}}{{define \"system\"}}{{end}}{{define \"*.deleted\"}}{{end}}{{define \"digest\"}}{{end}}"),
+			[]string{"CONNECTOR_OPS_TEMPLATE: ", `define "kases.created": there is no collection "kases"`}},
 		"events of no collection":     {base(hook, "CONNECTOR_CRM_URL=https://x.example.com/", "CONNECTOR_CRM_EVENTS=kases.*"), []string{"CONNECTOR_CRM_EVENTS"}},
 		"expression":                  {base(hook, "CONNECTOR_CRM_URL=https://x.example.com/", "CONNECTOR_CRM_FILTER=acton == 'created'"), []string{"CONNECTOR_CRM_FILTER", "acton"}},
 		"mail without an address":     {base("CONNECTOR_CRM_TYPE=email", "CONNECTOR_CRM_SMTP_HOST=mail.example.com", "CONNECTOR_CRM_FROM=nobody", "CONNECTOR_CRM_TO=,"), []string{"CONNECTOR_CRM_FROM", "CONNECTOR_CRM_TO"}},

@@ -82,7 +82,10 @@ func (r request) unframe(raw []byte) []byte {
 	return raw
 }
 
-func (r request) length() (int, error) { return strconv.Atoi(r.header.Get("Content-Length")) }
+func (r request) length() (int, error) {
+	length, err := strconv.ParseUint(r.header.Get("Content-Length"), 10, 31)
+	return int(length), err
+}
 
 // time is the request's timestamp, which is a number.
 func (r request) time() time.Time {

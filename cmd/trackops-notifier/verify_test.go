@@ -343,6 +343,7 @@ func TestVerifyFindsTheSecret(t *testing.T) {
 // Whatever is read, it ends in a verdict, and prints visible text only.
 func FuzzVerify(f *testing.F) {
 	f.Add("POST / HTTP/1.1\r\nwebhook-id: x\r\nwebhook-timestamp: 1\r\nwebhook-signature: v1,AAAA\r\nContent-Length: 2\r\n\r\n{}")
+	f.Add("webhook-id: x\r\nContent-Length: -2\r\n\r\n\r{}")
 	f.Add("webhook-id: \x1b\ntransfer-encoding: chunked\n\n2\r\n{}\r\n0\r\n\r\n")
 	f.Add("webhook-id: x\nwebhook-timestamp: -9223372036854775808\nwebhook-signature: v1," + strings.Repeat("A", 43) + "=\n\n[{\"type\":\"a\",\"id\":\"\\u001b\"}]")
 	f.Fuzz(func(t *testing.T, input string) {

@@ -21,7 +21,7 @@ func Kind() connectors.Kind {
 		Settings: func() any { return &settings{} },
 		New: func(s any, env connectors.Env) (connectors.Connector, error) {
 			set := *s.(*settings)
-			t, err := connectors.ReadTemplate("TEMPLATE", set.Template, set.TemplateFile, connectors.Plain)
+			t, err := env.ReadTemplate("TEMPLATE", set.Template, set.TemplateFile, connectors.Plain)
 			if err != nil {
 				return nil, err
 			}

@@ -40,7 +40,7 @@ const (
 )
 
 func build(s *settings, env connectors.Env) (*connector, error) {
-	var p problems
+	p := problems{env: env}
 	c := &connector{user: s.SMTPUsername, pass: s.SMTPPassword, partial: newPartial(1000, env.Memory)}
 	p.server(c, s)
 	from := p.addresses("FROM", s.From, true)
@@ -96,7 +96,7 @@ func (p *problems) subject(l *letter, s string) {
 
 // template reads a template, and returns nil if there is none.
 func (p *problems) template(setting, text, file string, medium connectors.Medium) *connectors.Template {
-	t, err := connectors.ReadTemplate(setting, text, file, medium)
+	t, err := p.env.ReadTemplate(setting, text, file, medium)
 	if err != nil {
 		p.all = append(p.all, err)
 	}
@@ -123,7 +123,10 @@ func isHost(s string) bool {
 }
 
 // problems collects the mistakes in settings.
-type problems struct{ all []error }
+type problems struct {
+	env connectors.Env
+	all []error
+}
 
 func (p *problems) check(ok bool, setting, problem, accepted string) {
 	if !ok {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 
 	"github.com/trackops-notifier/trackops-notifier/connectors"
@@ -77,7 +76,7 @@ func (s *settings) connector(client *http.Client, env connectors.Env) (*connecto
 	case s.Thread != "":
 		c.memory = env.Memory
 	}
-	problems = append(problems, c.templates(s)...)
+	problems = append(problems, c.templates(s, env)...)
 	if err := errors.Join(append(problems, choice(s)...)...); err != nil {
 		return nil, err
 	}
@@ -119,49 +118,21 @@ func choice(s *settings) []error {
 }
 
 // templates compiles the templates of the message, of which there is at most one.
-func (c *connector) templates(s *settings) []error {
-	var problems []error
-	var from string // the setting of the first one
-	for _, one := range []struct {
-		setting, text, file string
-		medium              connectors.Medium
-		into                **connectors.Template
-	}{
-		{"TEMPLATE", s.Template, s.TemplateFile, connectors.Mrkdwn, &c.textTemplate},
-		{"BLOCKS_TEMPLATE", s.BlocksTemplate, s.BlocksTemplateFile, connectors.MrkdwnJSON, &c.blocksTemplate},
-	} {
-		wrong := func(setting, problem, accepted string) {
-			problems = append(problems, &connectors.SettingError{Setting: setting, Problem: problem, Accepted: accepted})
-		}
-		setting, text := one.setting, one.text
-		switch {
-		case one.text != "" && one.file != "":
-			wrong(one.setting+"_FILE", "set beside "+one.setting, "one of the two")
-			continue
-		case one.file != "":
-			setting += "_FILE"
-			content, err := os.ReadFile(one.file)
-			if err != nil {
-				wrong(setting, "cannot be read: "+err.Error(), "a readable file with a Go template")
-				continue
-			}
-			text = string(content)
-		case one.text == "":
-			continue
-		}
-		if from != "" {
-			wrong(setting, "set beside "+from, "one template: of the text or of the blocks")
-		}
-		from = setting
-		compiled, err := connectors.CompileTemplate(text, one.medium)
-		if err != nil {
-			wrong(setting, "does not compile: "+err.Error(), "a Go template, as the documentation of templates describes")
-		}
-		*one.into = compiled
+func (c *connector) templates(s *settings, env connectors.Env) []error {
+	var err, blocksErr error
+	c.textTemplate, err = env.ReadTemplate("TEMPLATE", s.Template, s.TemplateFile, connectors.Mrkdwn)
+	c.blocksTemplate, blocksErr = env.ReadTemplate("BLOCKS_TEMPLATE", s.BlocksTemplate, s.BlocksTemplateFile, connectors.MrkdwnJSON)
+	problems := []error{err, blocksErr}
+	setting := "BLOCKS_TEMPLATE"
+	if s.BlocksTemplateFile != "" {
+		setting += "_FILE"
+	}
+	if s.Template+s.TemplateFile != "" && s.BlocksTemplate+s.BlocksTemplateFile != "" {
+		problems = append(problems, &connectors.SettingError{Setting: setting, Problem: "set beside a template of the text", Accepted: "one template: of the text or of the blocks"})
 	}
 	if c.blocksTemplate != nil {
 		if err := c.tryBlocks(); err != nil {
-			problems = append(problems, &connectors.SettingError{Setting: from, Problem: err.Error(), Accepted: "a Go template that makes a JSON array of Slack's blocks, objects with a type"})
+			problems = append(problems, &connectors.SettingError{Setting: setting, Problem: err.Error(), Accepted: "a Go template that makes a JSON array of Slack's blocks, objects with a type"})
 		}
 	}
 	return problems

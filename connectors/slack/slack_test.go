@@ -246,7 +246,7 @@ func TestSettings(t *testing.T) {
 		{"thread of a webhook", map[string]string{"WEBHOOK_URL": url, "THREAD": "record"}, []string{"THREAD"}},
 		{"thread of something else", map[string]string{"BOT_TOKEN": "t", "CHANNEL": "c", "THREAD": "case"}, []string{"THREAD"}},
 		{"two templates", map[string]string{"WEBHOOK_URL": url, "TEMPLATE": "x", "BLOCKS_TEMPLATE": `[{"type":"divider"}]`}, []string{"BLOCKS_TEMPLATE"}},
-		{"a template twice", map[string]string{"WEBHOOK_URL": url, "TEMPLATE": "x", "TEMPLATE_FILE": "x"}, []string{"TEMPLATE_FILE"}},
+		{"a template twice", map[string]string{"WEBHOOK_URL": url, "TEMPLATE": "x", "TEMPLATE_FILE": "x"}, []string{"TEMPLATE"}},
 		{"no such file", map[string]string{"WEBHOOK_URL": url, "BLOCKS_TEMPLATE_FILE": "/does/not/exist"}, []string{"BLOCKS_TEMPLATE_FILE"}},
 		{"no blocks", map[string]string{"WEBHOOK_URL": url, "BLOCKS_TEMPLATE": `{"type":"divider"}`}, []string{"BLOCKS_TEMPLATE"}},
 		{"blocks without type", map[string]string{"WEBHOOK_URL": url, "BLOCKS_TEMPLATE": `[{"text":"x"}]`}, []string{"BLOCKS_TEMPLATE"}},

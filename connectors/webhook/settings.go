@@ -92,7 +92,7 @@ func (p *problems) encoder(s *settings, env connectors.Env) encoder {
 	if media == "application/json" || strings.HasSuffix(media, "+json") {
 		medium = connectors.JSON
 	}
-	body, err := connectors.ReadTemplate("BODY_TEMPLATE", s.BodyTemplate, s.BodyTemplateFile, medium)
+	body, err := env.ReadTemplate("BODY_TEMPLATE", s.BodyTemplate, s.BodyTemplateFile, medium)
 	switch {
 	case err != nil:
 		p.all = append(p.all, err)
