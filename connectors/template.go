@@ -215,6 +215,9 @@ func (w *boundedWriter) Write(p []byte) (int, error) {
 
 var templatePlace = regexp.MustCompile(`^(?:html/)?template: ?template:(?:(\d+)(?::\d+)?:)? (?:executing "[^"]*" at )?(?:<.*?>: )?(?:error calling \w+: )?`)
 
+// htmlState is how html/template shows the states of its parser.
+var htmlState = regexp.MustCompile(`:? \{state[^}]*\},?`)
+
 // templateError says "line 3: …" where the packages of templates name their
 // templates, functions and rewritten expressions.
 func templateError(err error) error {
@@ -223,7 +226,7 @@ func templateError(err error) error {
 	if place == nil {
 		return err
 	}
-	text = strings.TrimPrefix(text, place[0])
+	text = htmlState.ReplaceAllString(strings.TrimPrefix(text, place[0]), "")
 	if place[1] != "" {
 		text = "line " + place[1] + ": " + text
 	}

@@ -144,7 +144,7 @@ func TestTemplateMistakes(t *testing.T) {
 		{connectors.Plain, `{{define "clients.created"}}{{.Nope}}{{end}}`, `define "clients.created": line 1: there is no .Nope`},
 		{connectors.Plain, strings.Repeat("x", 300_000), "longer than 262,144 bytes"},
 		{connectors.HTML, "<a href='{{.Title}}", "ends in a non-text context"},
-		{connectors.HTML, "\n<script>{{if .Link}}'{{end}}{{.Title}}</script>", "line 2: {{if}} branches end in different contexts"},
+		{connectors.HTML, "\n<script>{{if .Link}}'{{end}}{{.Title}}</script>", "line 2: {{if}} branches end in different contexts (tried with"},
 		{connectors.JSON, `{"a": {{.Title}}`, "the result is not JSON: unexpected end of JSON input"},
 		{connectors.JSON, `{"a": "{{.Title}}}`, "ends within quotes"},
 		{connectors.JSON, "\n" + `{"a": "{{if .Link}}"{{end}}}`, "line 2: one branch ends within quotes and the other does not"},

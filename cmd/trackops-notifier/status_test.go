@@ -55,14 +55,15 @@ func TestStatusFitsTheScreen(t *testing.T) {
 		Version: strings.Repeat("v", 100), Accounts: []accountStatus{{c.Account, 0.123456, long}}, Collections: []collectionStatus{c},
 		Outbox: outboxStatus{Pending: 1_000_000, Held: 1_000_000, Oldest: &now}, NATS: natsStatus{Error: strings.Repeat("no servers available ", 20)},
 		Connectors: []connectorReady{{Name: strings.Repeat("c", 80), Kind: "webhook", State: "delivering", Pending: 1e12, Dead: 1e9, LastError: "\x1b[31m" + strings.Repeat("status 500 ", 30)},
-			{Name: "crm", Kind: "webhook", State: "open", Since: &now, NextProbe: &later, Reason: "\x1b[31m" + strings.Repeat("status 503 ", 30)}},
+			{Name: "crm", Kind: "webhook", State: "open", Since: &now, NextProbe: &later, Reason: "\x1b[31m" + strings.Repeat("status 503 ", 30)},
+			{Name: "erp", Kind: "webhook", State: "open", Since: &now, NextProbe: &now, Reason: "status 500"}},
 	}
 	var out bytes.Buffer
 	if err := s.write(&out, now.Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	checkWidth(t, out.String())
-	for _, want := range []string{"deletions are held back: 48,000 of", "--account aaa", "does not take: count, updated_from", "_IGNORE=/views,/Owner/seen", "overdue", "not ready", "the oldest for 60m", "crm: only probed, since it fails for 60m", "status 503 ; next probe in 40s"} {
+	for _, want := range []string{"deletions are held back: 48,000 of", "--account aaa", "does not take: count, updated_from", "_IGNORE=/views,/Owner/seen", "overdue", "not ready", "the oldest for 60m", "crm: only probed, since it fails for 60m", "status 503 ; next probe in 40s", "erp: only probed, since it fails for 60m: status 500; the next event is the next probe"} {
 		if !strings.Contains(strings.Join(strings.Fields(out.String()), " "), want) {
 			t.Errorf("no %q in\n%s", want, &out)
 		}

@@ -135,7 +135,10 @@ func (c connectorReady) notes(now time.Time) []string {
 		why = ": " + c.Reason
 	}
 	if c.NextProbe != nil {
-		probe = "; next probe in " + short(c.NextProbe.Sub(now).Seconds())
+		probe = "; the next event is the next probe"
+		if wait := c.NextProbe.Sub(now); wait > 0 {
+			probe = "; next probe in " + short(wait.Seconds())
+		}
 	}
 	var notes []string
 	switch connectors.State(c.State) {
