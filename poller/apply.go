@@ -23,11 +23,13 @@ type edit struct {
 // nothing: most answers bring no news, and cost no transaction.
 func (w *watch) compare(records *state.Records, rows []row, now time.Time) []edit {
 	var edits []edit
+	have := w.held
 	for _, r := range rows {
 		meta, held := records.Meta(r.key.ID)
 		switch {
 		case !held:
-			edits = append(edits, edit{row: r, silent: w.cursor.silent(r.key.Created)})
+			edits = append(edits, edit{row: r, silent: w.cursor.silent(r.key.Created, have)})
+			have++
 		case meta.Deleted.IsZero() && meta.Fingerprint == r.fingerprint:
 			delete(w.stale, r.key.ID)
 		case meta.Deleted.IsZero() && w.isStale(r, meta.Updated, now):

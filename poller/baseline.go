@@ -43,11 +43,15 @@ func (w *watch) afterBaseline(p *progress, a answer, held int, records *state.Re
 	case stageVerify:
 		have := held
 		if w.settled(now) {
-			have = records.CountCreated(time.Time{}, b.Started.Truncate(resolution).Add(resolution-1))
+			have = records.CountCreated(time.Time{}, b.began())
 		}
 		w.afterVerify(p, &b, a, have, now)
 	}
 }
+
+// began is the end of the second in which the baseline began: by the server's
+// clock, nothing that was created later can have been there.
+func (b *baseline) began() time.Time { return b.Started.Truncate(resolution).Add(resolution - 1) }
 
 func (b *baseline) startReading(windows bool) {
 	b.Stage = stageRead
@@ -147,16 +151,18 @@ func (w *watch) goLive(p *progress, b *baseline, a answer, now time.Time) {
 }
 
 // silent reports whether an unknown record is part of the baseline rather than
-// news. During the baseline only a record that was created after it began is
-// news, by the server's clock and by the newest record of its first page, so
-// that two clocks which disagree cause no flood.
-func (c *cursor) silent(created time.Time) bool {
+// news, when so many others are held. All that the first page shows is part of
+// it. Behind that only a record that was created after the baseline began is news,
+// by the server's clock and by the newest record of the first page, so that two
+// clocks which disagree cause no flood. Pages upwards begin with the oldest: there
+// only what comes behind as many records as were counted is news.
+func (c *cursor) silent(created time.Time, held int) bool {
 	b := c.Baseline
 	if c.Live || b == nil {
 		return false
 	}
-	if b.Started.IsZero() {
-		return true // the first answer
+	if b.Newest.IsZero() || b.Reading.Pages && (b.Count < 0 || held < b.Count) {
+		return true
 	}
-	return !created.After(b.Started) || !created.After(b.Newest)
+	return !created.After(b.began()) || !created.After(b.Newest)
 }

@@ -54,6 +54,33 @@ func TestFirstRunIsSilentAndQuick(t *testing.T) {
 	})
 }
 
+// Records that are as new as the first answer, or newer by a clock of their own,
+// were there before it all the same. What comes behind it is told.
+func TestFirstRunIsSilentAboutTheNewest(t *testing.T) {
+	for name, ahead := range map[string]time.Duration{"stamped in this second": 0, "stamped by a clock an hour ahead": time.Hour} {
+		for kind, quirks := range map[string]map[string]trackopstest.Quirks{"windows": nil, "pages upwards": {"*": {NoCreated: true}}} {
+			t.Run(name+", "+kind, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t, 1, trackopstest.Options{Sizes: map[string]int{"clients": 150}, Rate: 1, StampSkew: ahead, Latency: 50 * time.Millisecond, Quirks: quirks}, "clients")
+					for range 120 {
+						_, err := w.account.Create("clients", nil)
+						must(t, err)
+					}
+					w.start()
+					w.sleep(3 * time.Second) // into the reading
+					id, err := w.account.Create("clients", nil)
+					must(t, err)
+					w.await(20 * time.Second)
+					w.sleep(time.Minute)
+					if len(w.events) != 1 || w.actions("clients", id) != " created@1" {
+						t.Errorf("%d events, want the client that was made meanwhile alone, which has%s", len(w.events), w.actions("clients", id))
+					}
+				})
+			})
+		}
+	}
+}
+
 func TestBaselineGoesOnAfterACrash(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 2, trackopstest.Options{Sizes: map[string]int{"clients": 3000, "files": 40}, Rate: 1}, "clients", "files")
@@ -102,6 +129,7 @@ func runModel(t *testing.T, seed uint64) {
 		TimeFormat:  pick(&s, trackops.SQL, trackops.ISO, trackops.Unix),
 		NullUpdated: pick(&s, false, false, true),
 		Skew:        pick(&s, 0, 3*time.Hour, -3*time.Hour),
+		StampSkew:   pick(&s, 0, 0, time.Hour, -time.Hour),
 		Lag:         pick(&s, 0, 0, 20*time.Second),
 		AsText:      pick(&s, false, true),
 		PastEnd:     pick(&s, trackopstest.EmptyPage, trackopstest.NotFoundPage, trackopstest.NullPage),

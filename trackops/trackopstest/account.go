@@ -65,7 +65,7 @@ func New(opts Options) *Account {
 			a.must(name)
 		}
 	}
-	now := a.now()
+	now := a.stamp()
 	for _, name := range a.byDependency() {
 		a.populate(a.collections[name], now)
 	}
@@ -134,13 +134,10 @@ func (a *Account) byDependency() []string {
 }
 
 // now is the account's clock, in milliseconds and at its resolution.
-func (a *Account) now() int64 {
-	ms := time.Now().Add(a.opts.Skew).UnixMilli()
-	if a.opts.Fraction {
-		return ms
-	}
-	return ms / 1000 * 1000
-}
+func (a *Account) now() int64 { return a.round(time.Now().Add(a.opts.Skew).UnixMilli()) }
+
+// stamp is now as records have it.
+func (a *Account) stamp() int64 { return a.now() + a.opts.StampSkew.Milliseconds() }
 
 func (a *Account) populate(c *collection, now int64) {
 	size, given := a.opts.Sizes[c.name]

@@ -46,7 +46,7 @@ func (a *Account) Create(collection string, set map[string]any) (id string, err 
 }
 
 func (a *Account) create(c *collection, set map[string]any) (string, error) {
-	now := a.now()
+	now := a.stamp()
 	die := newDice(a.rng.Uint64())
 	v := &version{created: now, updated: now, business: c.businessTime(&die, now)}
 	if a.opts.NullUpdated {
@@ -87,7 +87,7 @@ func (a *Account) change(collection, id string, set map[string]any, silent bool)
 func (a *Account) rewrite(c *collection, r *record, set map[string]any, silent bool) error {
 	v := r.next()
 	if !silent {
-		v.updated = a.now()
+		v.updated = a.stamp()
 	}
 	if len(set) == 0 {
 		a.randomChange(c, r, v)
@@ -135,7 +135,7 @@ func (a *Account) bringBack(c *collection, r *record) {
 	v := r.next()
 	v.deleted = false
 	if !a.opts.OldUpdated {
-		v.updated = a.now()
+		v.updated = a.stamp()
 	}
 	c.gone = slices.DeleteFunc(c.gone, func(g *record) bool { return g == r })
 	a.commit(c, r, v, events.Restored, a.opts.OldUpdated)

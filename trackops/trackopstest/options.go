@@ -41,9 +41,10 @@ type Options struct {
 	NullUpdated bool // creation leaves updated_at null, so updated_from does not find it
 	OldUpdated  bool // restoring a record leaves its updated_at
 
-	Skew    time.Duration // the account's clock less ours
-	Lag     time.Duration // between a write and its visibility
-	Latency time.Duration // of an answer
+	Skew      time.Duration // the account's clock less ours
+	StampSkew time.Duration // what stamps records, less the account's clock: local times taken for UTC, say
+	Lag       time.Duration // between a write and its visibility
+	Latency   time.Duration // of an answer
 
 	Quirks map[string]Quirks // by collection name, "*" for the others
 
