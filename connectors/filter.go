@@ -41,6 +41,11 @@ import (
 // record lacks makes that comparison false and the rest still counts:
 // not (data.record.amount > 1000) is true of a record without amount.
 //
+// What can be known before any event is checked when the filter is compiled: the
+// types of data's fields and of a change's path are fixed, so data.id == 7 is a
+// mistake, id being a string; so is an expression that is a text or a number.
+// Nothing is known of record and detail, nor of a change's from and to.
+//
 // Whole numbers compare exactly within 64 bits, others as float64. A string is
 // never a number: float("12.50") makes it one.
 //
@@ -73,14 +78,12 @@ func CompileFilter(expression string) (*Filter, error) {
 	if rules.err != nil {
 		return nil, fmt.Errorf("filter: %w", rules.err.Bind(tree.Source))
 	}
-	// First as it was written, for the types, then with the operators that
-	// never fail in place of the usual ones.
-	options := append(filterOptions(), expr.MaxNodes(maxNodes), expr.AsBool())
-	if _, err := expr.Compile(expression, options...); err != nil {
+	if err := checkTypes(tree); err != nil {
 		return nil, fmt.Errorf("filter: %w", err)
 	}
-	// The condition makes the result true or false, whatever it was.
-	options = append(options, expr.Patch(safeOperators{}), expr.MaxNodes(maxNodes+10))
+	// The operators that never fail take the place of the usual ones. The
+	// condition makes the result true or false, whatever it was.
+	options := append(filterOptions(), expr.Patch(safeOperators{}), expr.MaxNodes(maxNodes+10))
 	options = append(options, safeFunctions()...)
 	program, err := expr.Compile("("+expression+"\n) ? true : false", options...)
 	if err != nil {
@@ -97,7 +100,8 @@ func parseFilter(expression string) (*parser.Tree, error) {
 	return parser.ParseWithConfig(expression, config)
 }
 
-// filterOptions say what an expression is compiled for.
+// filterOptions say what an expression is compiled for. Nothing is known of data
+// here: any part of it can be missing.
 func filterOptions() []expr.Option {
 	return []expr.Option{
 		expr.Env(map[string]any{"data": map[string]any{}, "changed": []string{}}),
@@ -113,12 +117,6 @@ func (f *Filter) Match(ev events.Event) bool {
 	}
 	matched, ok := out.(bool)
 	return ok && matched
-}
-
-// filterFields are the fields of data.
-func filterFields() []string {
-	return []string{"account", "action", "changes", "collection", "detail", "id", "message",
-		"not_after", "not_before", "observed_at", "record", "revision", "truncated"}
 }
 
 // filterFunctions are the functions of one value, or none; listFunctions take a

@@ -174,6 +174,8 @@ func FuzzFilter(f *testing.F) {
 		`data.action == "updated" and data.record.amount > 1000`, `any(data.changes, .path == "/a")`,
 		`-data.x ** 2 % 3 < now() - duration("1h")`, `data?.record["a"][0] ?? 1 in [1, nil]`,
 		`!(data.record.a matches "^a+$") ? changed == nil : "x" | lower() == "x"`,
+		`-(data.observed_at - data.not_before ?? data.not_after) == duration(now() - data.observed_at)`,
+		`any(data.changes ?? [], .path in changed and .from.a != #) or data[data.id] == data.detail`,
 	} {
 		f.Add(expression, `{"a":[1,{"b":null}],"amount":1e999}`)
 	}
