@@ -28,7 +28,6 @@ type scheduler struct {
 	stats    Stats // as of now; others see it when it is published
 
 	pace      *Pace
-	paused    time.Time // no attempt before this
 	gate      time.Time // when the attempt whose turn it is may leave; zero when none is held up
 	timer     *time.Timer
 	subjects  map[string]string // one copy of each: there are few
@@ -69,6 +68,7 @@ const (
 
 func newScheduler(e *Engine, known *memory, h *health, k *keeper) *scheduler {
 	n := e.cfg.Concurrency
+	e.cfg.Pace.hold(h.Silent)
 	return &scheduler{
 		engine: e, known: known, settled: newSettledSet(), lanes: newLanes(),
 		inHand: map[ident]struct{}{},
@@ -277,11 +277,7 @@ func (j job) events() int {
 
 // isOpen reports whether an attempt may leave now; then it counts as left.
 func (s *scheduler) isOpen(now time.Time) bool {
-	at := s.paused
-	if !at.After(now) {
-		at = s.pace.take(now)
-	}
-	if at.After(now) {
+	if at := s.pace.take(now); at.After(now) {
 		s.gate = at
 		return false
 	}
@@ -326,8 +322,10 @@ func (s *scheduler) finish(r result) {
 		return // the engine is being stopped; the event comes again
 	}
 	s.tally(r, now)
-	if r.pause.After(s.paused) {
-		s.paused = r.pause
+	if r.pause.After(s.health.Silent) {
+		s.health.Silent = r.pause
+		s.pace.hold(r.pause)
+		s.remember(nothing, nil)
 	}
 	s.place(r, now)
 	if r.attempted {
@@ -388,7 +386,7 @@ func (s *scheduler) share(p *progress) {
 func (s *scheduler) publish() {
 	held := s.lanes.waiting + len(s.inHand)
 	s.stats.InFlight, s.stats.Waiting, s.stats.Pending = s.carried, held-s.carried, held-s.acks
-	s.stats.PausedUntil = s.paused
+	s.stats.PausedUntil = s.pace.heldUntil()
 	s.stats.Health, s.stats.State = s.health.Health, s.health.state()
 	e := s.engine
 	e.mu.Lock()

@@ -127,6 +127,57 @@ func TestAttemptsFollowTheSchedule(t *testing.T) {
 	})
 }
 
+func TestRetryAfterOutlivesTheProcess(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		w.publish("1", "")
+		w.reply = func(call int, _ Delivery, sequence uint64) answer {
+			if call == 1 && sequence == 1 {
+				return answer{err: fault.RetryAfter(2*time.Minute, status(503))}
+			}
+			return answer{}
+		}
+		began := time.Now()
+		patient := func(c *Config) { c.Retry = []time.Duration{20 * time.Second} }
+		_, stop := start(t, w.newLife(nil), patient)
+		pass(10 * time.Second)
+		stop()
+		w.publish("2", "")
+		e, _ := start(t, w.newLife(nil), patient)
+		pass(time.Second)
+		if got := e.Stats().PausedUntil.Sub(began); got != 2*time.Minute {
+			t.Errorf("paused for %s after the restart, want two minutes from the answer", got)
+		}
+		pass(time.Hour)
+		all := w.attempts()
+		if len(all) != 3 || all[1].at.Sub(began) < 2*time.Minute {
+			t.Errorf("attempts %v, want the second after two minutes, and three", all)
+		}
+	})
+}
+
+// Connectors that write to the same place are asked together to be silent.
+func TestRetryAfterHoldsForThePlace(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		pace, other := NewPace(1, true), newWorld()
+		w.publish("1", "")
+		w.reply = func(call int, _ Delivery, _ uint64) answer {
+			if call == 1 {
+				return answer{err: fault.RetryAfter(time.Minute, status(429))}
+			}
+			return answer{}
+		}
+		began := time.Now()
+		start(t, w.newLife(nil), func(c *Config) { c.Pace = pace })
+		pass(10 * time.Second)
+		other.publish("1", "")
+		start(t, other.newLife(nil), func(c *Config) { c.Pace = pace })
+		pass(time.Hour)
+		if all := other.attempts(); len(all) != 1 || all[0].at.Sub(began) < time.Minute {
+			t.Errorf("the other's attempts %v, want one, after the minute", all)
+		}
+	})
+}
+
 func TestRetryAfter(t *testing.T) {
 	for name, test := range map[string]struct {
 		err         error

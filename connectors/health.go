@@ -56,6 +56,7 @@ type Health struct {
 	Probe   time.Time `json:"probe,omitzero"`     // when the next one is made
 	Message bool      `json:"message,omitempty"`  // it is messages that are refused, not all
 	Failed  int       `json:"failures,omitempty"` // in a row
+	Silent  time.Time `json:"silent,omitzero"`    // the other side wants to hear nothing before that
 }
 
 // A health is the circuit breaker of one connector.
@@ -86,6 +87,7 @@ func (h *health) restore(text string, now time.Time) error {
 	}
 	h.Since, h.Down = earlier(h.Since, now), earlier(h.Down, now)
 	h.Probe = earlier(h.Probe, now.Add(lastProbe))
+	h.Silent = earlier(h.Silent, now.Add(maxAfter))
 	return nil
 }
 

@@ -17,6 +17,7 @@ type Pace struct {
 	strict bool
 	busy   bool
 	free   time.Time // of a strict one: not before this
+	silent time.Time // the other side asked for silence until then
 }
 
 // NewPace returns a pace of so many attempts a second, never two closer than
@@ -38,11 +39,14 @@ func NewPace(perSecond float64, strict bool) *Pace {
 // otherwise when to ask again. The limiter is asked for now only: a token
 // reserved for later could be used late, and the one after it early.
 func (p *Pace) take(now time.Time) time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.silent.After(now) {
+		return p.silent
+	}
 	if p.limiter == nil {
 		return now
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	if p.strict && p.busy {
 		return now.Add(p.interval() / 4)
 	}
@@ -64,6 +68,23 @@ func (p *Pace) done(now time.Time) {
 	if p.strict {
 		p.busy, p.free = false, now.Add(p.interval())
 	}
+}
+
+// hold lets no attempt through before until: the other side asked for that, and it
+// holds for all who write there.
+func (p *Pace) hold(until time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if until.After(p.silent) {
+		p.silent = until
+	}
+}
+
+// heldUntil returns the end of the silence, zero if there never was one.
+func (p *Pace) heldUntil() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.silent
 }
 
 // limited reports whether anything can have to wait.
