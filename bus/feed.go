@@ -275,6 +275,15 @@ func (b *Bus) remove(ctx context.Context, stream string, sequence uint64) error 
 	return fmt.Errorf("delete message %d of %s: %w", sequence, stream, plain(err))
 }
 
+// Oldest returns the sequence below which the stream holds no events any more.
+func (f *Feed) Oldest(ctx context.Context) (uint64, error) {
+	info, err := f.bus.info(ctx, Stream)
+	if err != nil {
+		return 0, err
+	}
+	return info.State.FirstSeq, nil
+}
+
 // Pending returns how many events still have to come out of Next, and how many
 // came out and are not settled, replays included.
 func (f *Feed) Pending(ctx context.Context) (pending uint64, outstanding int, err error) {

@@ -264,6 +264,24 @@ func TestReadAgain(t *testing.T) {
 	}
 }
 
+func TestOldest(t *testing.T) {
+	r := newRig(t)
+	f := r.attach(t, "slack")
+	r.publish(t, "acme", 1, 3)
+	s, err := r.stream(t.Context(), Stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, purged := range []uint64{1, 3, 4} { // up to, exclusive
+		if err := s.Purge(t.Context(), jetstream.WithPurgeSequence(purged)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := f.Oldest(t.Context()); err != nil || got != purged {
+			t.Errorf("Oldest = %d, %v, want %d", got, err, purged)
+		}
+	}
+}
+
 func TestLedger(t *testing.T) {
 	r := newRig(t)
 	f := r.attach(t, "slack")

@@ -146,6 +146,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	var intake sync.WaitGroup
 	intake.Go(func() { e.takeIn(ctx, s.arrivals) })
+	intake.Go(func() { e.age(ctx) })
 	s.run(ctx)
 	s.drain(e.cfg.Grace, endWork, endNotes)
 	intake.Wait()

@@ -64,6 +64,7 @@ const (
 	passOver             // settle what is not sent
 	divert               // give it to the fallback
 	ack                  // settle what the ledger has already
+	writeOff             // note what cannot come from the stream any more
 )
 
 func newScheduler(e *Engine, known *memory, h *health, k *keeper) *scheduler {

@@ -408,8 +408,13 @@ func TestReplayOutlivesTheEventInTheStream(t *testing.T) {
 		w.settled[ident{sequence: 1}] = Dead
 		w.aged[1] = true
 		l := w.newLife(nil)
-		start(t, l, func(c *Config) { c.Feed, c.Retry = &replayKeeper{l}, []time.Duration{time.Hour} })
+		patient := func(c *Config) { c.Feed, c.Retry = &replayKeeper{l}, []time.Duration{time.Hour} }
+		_, stop := start(t, l, patient)
 		l.replay(1, 7)
+		pass(10 * time.Minute)
+		stop()
+		l = w.newLife(nil)
+		start(t, l, patient)
 		pass(2 * time.Hour)
 		if w.settled[ident{1, 7}] != Delivered {
 			t.Errorf("outcomes = %v, want the replay delivered", w.settled)

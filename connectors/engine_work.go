@@ -60,6 +60,8 @@ func (w *worker) do(j job) result {
 		return w.divert(j)
 	case ack:
 		return w.acknowledge(result{job: j})
+	case writeOff:
+		return w.conclude(j, Note{Outcome: Expired})
 	default:
 		if j.riders != nil {
 			return w.carry(j)
@@ -82,6 +84,8 @@ func (f fate) note() Note {
 		return Note{Outcome: Muted, Reason: "the fallback told it, and a later event tells more"}
 	case omitted:
 		return Note{Outcome: Filtered, Reason: "nothing of the change is left"}
+	case aged:
+		return Note{Outcome: Expired}
 	default:
 		return Note{Outcome: Filtered}
 	}

@@ -284,6 +284,17 @@ func (l *life) Read(_ context.Context, sequence uint64) (body []byte, err error)
 	})
 }
 
+// Oldest is the first event that did not leave the stream: whole ends of it leave.
+func (l *life) Oldest(context.Context) (uint64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	oldest := uint64(1)
+	for l.aged[oldest] {
+		oldest++
+	}
+	return oldest, nil
+}
+
 func (l *life) Note(_ context.Context, raw []byte) error {
 	var n Note
 	if err := json.Unmarshal(raw, &n); err != nil {
@@ -554,14 +565,20 @@ func (l *life) checkNet(d Delivery, ids []ident) {
 			net[ev.Data.ID] = string(c.From) + string(c.To)
 		}
 	}
-	first, last := map[string]string{}, map[string]string{}
+	first, last, told := map[string]string{}, map[string]string{}, map[string]int{}
 	for _, id := range ids {
 		ev := must(events.Decode(l.stream[id.sequence-1].Body))
+		told[ev.Data.ID]++
 		for _, c := range ev.Data.Changes {
 			if first[ev.Data.ID] == "" {
 				first[ev.Data.ID] = string(c.From)
 			}
 			last[ev.Data.ID] = string(c.To)
+		}
+	}
+	for _, ev := range d.Events {
+		if slices.Contains(d.Digest.IDs, ev.ID) != (told[ev.Data.ID] == 1) {
+			l.breach("the digest of %v has an event %s, which tells %d of the stream", ids, ev.ID, told[ev.Data.ID])
 		}
 	}
 	for record, from := range first {

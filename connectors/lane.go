@@ -33,6 +33,7 @@ const (
 	unwanted      // by the filter
 	omitted       // nothing of the change is left by the mask
 	void          // the fallback told it, and a later one tells more
+	aged          // it left the stream
 )
 
 // leftOut says that the connector is never to be sent the entry.

@@ -58,3 +58,12 @@ func (f *fifo[T]) pop() T {
 	}
 	return item
 }
+
+// remove takes items out and leaves the others in their order.
+func (f *fifo[T]) remove(goes func(T) bool) {
+	for n := f.len(); n > 0; n-- {
+		if item := f.pop(); !goes(item) {
+			f.push(item)
+		}
+	}
+}

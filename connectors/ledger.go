@@ -195,7 +195,7 @@ func (m *memory) take(n Note) {
 	}
 	p := m.failed[d]
 	if p == nil {
-		p = &progress{id: n.EventID}
+		p = &progress{id: n.EventID, sequence: n.Sequence, replayed: n.Replay != 0}
 		m.failed[d] = p
 	}
 	if n.Outcome == Diverted {

@@ -29,6 +29,8 @@ const (
 // progress is what is known of an event that was attempted and is not settled.
 type progress struct {
 	id        string    // the event's
+	sequence  uint64    // as of the ledger; 0 for what was first attempted by this process
+	replayed  bool      // it is of a replay
 	tries     []try     // oldest first, at most maxTries
 	first     time.Time // when the first attempt began
 	next      time.Time // not before this
