@@ -45,8 +45,9 @@ type Delivery struct {
 	Events  []events.Event // at least one, in order
 	Attempt int            // 1 at the first
 
-	// Digest is set when the events are the net changes of a window of time, and
-	// not the events of the stream: one for each record that differs.
+	// Digest is set when the events are the net changes of a window of time: one for
+	// each record that differs. It is the record's event of the stream if there was
+	// only one, and otherwise one with an id of its own.
 	Digest *Digest
 
 	answer func(Answer)

@@ -121,12 +121,14 @@ func (c *carriage) delivery(cfg Config) Delivery {
 
 // deliveryID names a delivery of several events: the same ones have the same name,
 // so a receiver knows a repetition, and a delivery of others is never taken for one.
-func deliveryID(ids []string) string {
+func deliveryID(ids []string) string { return "several_" + hashOf(ids) }
+
+func hashOf(ids []string) string {
 	h := sha256.New()
 	for _, id := range ids {
 		h.Write([]byte(id + "\n")) // never fails
 	}
-	return "several_" + hex.EncodeToString(h.Sum(nil)[:16])
+	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
 // land notes what settled the riders, and acknowledges them.

@@ -18,10 +18,11 @@ type Differ struct {
 // nothing, as from A to B to A does, also at another updated_at, or if there are
 // none.
 //
-// The event has the id, the revision and the times of the last one, the
-// NotBefore of the first, and the action that leads from the record's state
-// before the first one to that after the last one. There may be gaps between the
-// events: what happened there counts too.
+// One event is itself. What several come to is no event of the stream, and has an
+// id of its own, the same one for the same events. It has the revision and the times
+// of the last one, the NotBefore of the first, and the action that leads from the
+// record's state before the first one to that after the last one. There may be gaps
+// between the events: what happened there counts too.
 //
 // When an end of the way is not known, since the event was truncated or is not
 // one of ours, every change of the events is told, one after the other.
@@ -34,6 +35,7 @@ func (d Differ) Net(evs []events.Event) (ev events.Event, ok bool) {
 	}
 	first, last := evs[0], evs[len(evs)-1]
 	ev = last
+	ev.ID = netID(evs)
 	ev.Data.NotBefore = first.Data.NotBefore
 	action := first.Data.Action
 	existed := action != events.Created && action != events.Restored
@@ -62,6 +64,15 @@ func (d Differ) Net(evs []events.Event) (ev events.Event, ok bool) {
 	}
 	ev.Data.Changes = changes
 	return ev, !known || !takenBack(changes, evs) || action == events.Restored
+}
+
+// netID names what several events come to: others have another name.
+func netID(evs []events.Event) string {
+	ids := make([]string, len(evs))
+	for i, e := range evs {
+		ids[i] = e.ID
+	}
+	return "net_" + hashOf(ids)
 }
 
 // stamp is where Trackops notes the time of a record's last change. It follows from

@@ -3,6 +3,7 @@ package connectors
 import (
 	"encoding/json"
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -103,16 +104,24 @@ func TestNet(t *testing.T) {
 		if !ok {
 			continue
 		}
-		if got.ID != last.ID || got.Data.Revision != last.Data.Revision || !got.Time.Equal(last.Time) ||
+		if got.Data.Revision != last.Data.Revision || !got.Time.Equal(last.Time) ||
 			!got.Data.ObservedAt.Equal(last.Data.ObservedAt) || !got.Data.NotAfter.Equal(*last.Data.NotAfter) ||
 			!got.Data.NotBefore.Equal(*first.Data.NotBefore) || got.Type != "com.trackops.clients."+string(got.Data.Action) {
 			t.Errorf("Net(%s) has the envelope %+v", tt.way, got)
+		}
+		again, _ := wordDiffer().Net(evs)
+		fewer, _ := wordDiffer().Net(append(slices.Clone(evs[1:]), evs[len(evs)-1]))
+		if !plainID.MatchString(got.ID) || got.ID == last.ID || got.ID != again.ID || got.ID == fewer.ID {
+			t.Errorf("Net(%s) has the ids %q and %q, of others %q; want one of these events only", tt.way, got.ID, again.ID, fewer.ID)
 		}
 		if !cmp.Equal(evs, way(tt.way)) {
 			t.Errorf("Net(%s) changed the events", tt.way)
 		}
 	}
 }
+
+// plainID is what an id may consist of.
+var plainID = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
 // tell is the reverse of way, for one event.
 func tell(ev events.Event) string {
@@ -200,11 +209,16 @@ func TestDigest(t *testing.T) {
 	for _, e := range net {
 		got = append(got, e.ID)
 	}
-	if want := []string{system.ID, three[0].ID, other[0].ID, one[1].ID, again.ID}; !slices.Equal(got, want) {
+	if want := []string{system.ID, three[0].ID, other[0].ID, netID(one), again.ID}; !slices.Equal(got, want) {
 		t.Errorf("net = %v, want %v", got, want)
 	}
 	if want := []string{two[0].ID, two[1].ID}; !slices.Equal(leftOut, want) {
 		t.Errorf("left out = %v, want %v", leftOut, want)
+	}
+	for i, want := range map[int]events.Event{0: system, 1: three[0], 2: other[0], 4: again} {
+		if !cmp.Equal(net[i], want) {
+			t.Errorf("net has %+v, want the only event of its record as it is: %+v", net[i], want)
+		}
 	}
 	if tell(net[3]) != "updated c a>c" {
 		t.Errorf("of the first record: %s", tell(net[3]))

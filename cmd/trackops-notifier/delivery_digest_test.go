@@ -101,7 +101,7 @@ func TestDigests(t *testing.T) {
 	}
 	r.end(cmd)
 
-	checkDigest(t, crm.received(), moved, added)
+	checkDigest(t, crm.received(), stream, moved, added, back)
 	if n := len(channel.Received()); n != 1 {
 		t.Errorf("%d messages in the channel", n)
 	}
@@ -123,13 +123,26 @@ func TestDigests(t *testing.T) {
 }
 
 // checkDigest checks that all messages are one and the same, the news of two
-// records: one that moved and one that is new.
-func checkDigest(t *testing.T, messages []message, moved, added string) {
+// records: one that moved and one that is new. It has the ids of all events that it
+// stands for, also of the record that came back.
+func checkDigest(t *testing.T, messages []message, stream []events.Event, moved, added, back string) {
 	t.Helper()
 	for _, m := range messages[1:] {
 		if m.id != messages[0].id || m.body != messages[0].body {
 			t.Errorf("two messages:\n%s %s\n%s %s", messages[0].id, messages[0].body, m.id, m.body)
 		}
+	}
+	var batch []struct {
+		IDs string `json:"digestids"`
+	}
+	var want []string
+	for _, e := range stream {
+		if slices.Contains([]string{moved, added, back}, e.Data.ID) {
+			want = append(want, e.ID)
+		}
+	}
+	if err := json.Unmarshal([]byte(messages[0].body), &batch); err != nil || batch[0].IDs != strings.Join(want, ",") || len(want) != 5 {
+		t.Errorf("the ids of the digest are %+v, %v, want %v", batch, err, want)
 	}
 	net := messages[0].events
 	if len(net) != 2 {
@@ -138,6 +151,9 @@ func checkDigest(t *testing.T, messages []message, moved, added string) {
 	i := slices.IndexFunc(net, func(e events.Event) bool { return e.Data.ID == moved })
 	if i < 0 || find(net, added, events.Created) == nil {
 		t.Fatalf("the digest tells %v", told(net))
+	}
+	if slices.Contains(want, net[i].ID) || !slices.Contains(want, find(net, added, events.Created).ID) {
+		t.Errorf("the digest tells %s and %s, want the second one only by its id in the stream, as the first is of two events", net[i].ID, find(net, added, events.Created).ID)
 	}
 	for _, c := range net[i].Data.Changes {
 		if c.Path == "/name" && string(c.To) == `"Destination"` && string(c.From) != `"Halfway"` {

@@ -103,6 +103,13 @@ func TestFallback(t *testing.T) {
 	change("seven")
 	stream = r.awaitStream(14)
 	until(t, "the fallbacks are given all", 20*time.Second, func() bool { return len(forAll.events()) == 12 && len(forLatest.events()) == 12 })
+	lent := stream[len(stream)-1].ID
+	if _, f := r.explained(lent, "all"); !strings.HasPrefix(f.Held, "parked for ") || !strings.Contains(f.Held, "trackops-notifier resume all") {
+		t.Errorf("explain: %+v, want that it is parked, and what to do", f)
+	}
+	if out, _, err := r.command("explain", lent, "for-all"); err != nil || !strings.Contains(out, ", as the fallback of all") || strings.Contains(out, "replay") {
+		t.Errorf("explain = %s, %v, want that it stands in for all", out, err)
+	}
 	if c := r.state("all"); c.State != string(connectors.Parked) || c.Pending != 6 || !strings.Contains(c.Reason, "410") {
 		t.Errorf("after a kill: %+v, want parked", c)
 	}

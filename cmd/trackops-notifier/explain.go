@@ -78,6 +78,7 @@ func (p program) explain(ctx context.Context, cfg config, f explainFlags, args [
 		}
 		e.Connectors = append(e.Connectors, fate)
 	}
+	e.askHeld(ctx, cfg)
 	if f.json {
 		enc := json.NewEncoder(p.stdout)
 		enc.SetEscapeHTML(false)
@@ -135,7 +136,11 @@ type fate struct {
 	State  string     `json:"state"`
 	Reason string     `json:"reason,omitempty"`
 	Next   *time.Time `json:"next,omitempty"`   // of a pending one: not before this
+	Held   string     `json:"held,omitempty"`   // of a pending one: why the connector does not send as usual
 	Letter bool       `json:"letter,omitempty"` // of a dead one: its letter is still there
+
+	// FallbackOf is the connector that gave the event to this one, its fallback.
+	FallbackOf string `json:"fallback_of,omitempty"`
 
 	Wanted     bool                   `json:"wanted"`             // by the settings as they are now
 	Unwanted   string                 `json:"unwanted,omitempty"` // why not
@@ -157,6 +162,9 @@ func (e explanation) fate(ctx context.Context, b *bus.Bus, cfg config, c connect
 	listed := e.judge(&f, cfg, c)
 	var err error
 	if f.Notes, err = notesOf(ctx, b, c.Name, e.ID); err != nil {
+		return fate{}, err
+	}
+	if f.FallbackOf, err = lender(ctx, b, cfg, f.Notes, e.ID, c.Name); err != nil {
 		return fate{}, err
 	}
 	floor, known, err := b.Position(ctx, c.Name)
@@ -185,6 +193,54 @@ func (e explanation) fate(ctx context.Context, b *bus.Bus, cfg config, c connect
 		})
 	}
 	return f, err
+}
+
+// lender returns the connector that gave the event to the one named, its fallback,
+// or "" if it came another way. notes are those of the fallback.
+func lender(ctx context.Context, b *bus.Bus, cfg config, notes []connectors.Note, id, fallback string) (string, error) {
+	if !slices.ContainsFunc(notes, func(n connectors.Note) bool { return n.Replay != 0 }) {
+		return "", nil
+	}
+	for _, c := range cfg.Connectors {
+		if c.Fallback.Name != fallback {
+			continue
+		}
+		theirs, err := notesOf(ctx, b, c.Name, id)
+		if err != nil {
+			return "", err
+		}
+		for _, n := range theirs {
+			if n.Outcome == connectors.Diverted && n.To == fallback {
+				return c.Name, nil
+			}
+		}
+	}
+	return "", nil
+}
+
+// askHeld asks the running notifier which connectors with a pending event only probe,
+// or send nothing, and why. Where none runs that can be asked, nobody knows.
+func (e explanation) askHeld(ctx context.Context, cfg config) {
+	pending := func(f fate) bool { return f.State == statePending }
+	if !slices.ContainsFunc(e.Connectors, pending) {
+		return
+	}
+	var s statusReport
+	if newControl(cfg.DataDir).read(ctx, "/status", &s) != nil {
+		return
+	}
+	for i, f := range e.Connectors {
+		for _, c := range s.Connectors {
+			if pending(f) && c.Name == f.Connector && c.isHeld() {
+				e.Connectors[i].Held = c.notes(time.Now())[0]
+			}
+		}
+	}
+}
+
+// isHeld reports whether the connector sends nothing, or only probes.
+func (c connectorReady) isHeld() bool {
+	return slices.Contains([]connectors.State{connectors.Open, connectors.Parked, connectors.Paused}, connectors.State(c.State))
 }
 
 // follow takes the state from the notes about the event.

@@ -47,7 +47,7 @@ func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z
 func (f fate) headline() string {
 	switch f.State {
 	case statePending:
-		if f.Next != nil {
+		if f.Next != nil && f.Held == "" {
 			return "pending, to be tried at " + stamp(*f.Next)
 		}
 		return "pending"
@@ -74,6 +74,8 @@ func (f fate) lines(id string) []string {
 		lines = append(lines, "the letter: trackops-notifier dead show "+id)
 	case f.State == string(connectors.Dead):
 		lines = append(lines, "its letter is gone: it was replayed, and waits to be tried, or it was dropped")
+	case f.Held != "":
+		lines = append(lines, "the connector is "+f.Held)
 	case f.State == statePending && f.Next == nil:
 		lines = append(lines, "it waits for an earlier event of its record, or for the connector: see trackops-notifier status")
 	}
@@ -89,7 +91,7 @@ func (f fate) lines(id string) []string {
 		}
 	}
 	for _, n := range f.Notes {
-		lines = append(lines, noteLine(n))
+		lines = append(lines, f.noteLine(n))
 	}
 	return lines
 }
@@ -107,7 +109,7 @@ func conditionLine(c connectors.Condition) string {
 }
 
 // noteLine tells a line of the ledger.
-func noteLine(n connectors.Note) string {
+func (f fate) noteLine(n connectors.Note) string {
 	line := stamp(n.At) + " " + string(n.Outcome)
 	if n.Outcome == connectors.Dead {
 		return line // the reasons are those of the last attempt
@@ -122,7 +124,8 @@ func noteLine(n connectors.Note) string {
 	}{
 		{fmt.Sprintf("status %d", n.Status), n.Status != 0},
 		{"a probe of a connector that fails", n.Probe},
-		{"a replay", n.Replay != 0},
+		{"as the fallback of " + f.FallbackOf, n.Replay != 0 && f.FallbackOf != ""},
+		{"a replay", n.Replay != 0 && f.FallbackOf == ""},
 		{"to " + n.To, n.To != ""},
 		{n.Error, !strings.Contains(n.Reason, n.Error)},
 		{n.Reason, n.Reason != ""},

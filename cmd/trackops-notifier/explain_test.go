@@ -160,6 +160,33 @@ func TestFateFollowsTheLedger(t *testing.T) {
 	}
 }
 
+// What the connector is like says more than when an attempt is due.
+func TestExplainOfWhatIsHeld(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC)
+	probe := now.Add(40 * time.Second)
+	ready := connectorReady{State: string(connectors.Open), Since: &now, Reason: "status 503", NextProbe: &probe}
+	f := fate{State: statePending, Next: &probe, Held: ready.notes(now)[0]}
+	if got, want := strings.Join(append(f.lines("x"), f.headline()), "|"), "the connector is only probed, since it fails for 0.0s: status 503; next probe in 40s|pending"; got != want || !ready.isHeld() {
+		t.Errorf("explain: %s, want %s", got, want)
+	}
+	f.Held = ""
+	if got, want := f.headline(), "pending, to be tried at 2026-11-23T09:30:40.000Z"; got != want {
+		t.Errorf("explain: %s, want %s", got, want)
+	}
+	for state, want := range map[string]bool{"paused": true, "parked": true, "failing": false, "idle": false, "delivering": false, "starting": false} {
+		if got := (connectorReady{State: state}).isHeld(); got != want {
+			t.Errorf("a connector that is %s is held: %v", state, got)
+		}
+	}
+	replayed := connectors.Note{Outcome: connectors.Delivered, Attempt: 1, Replay: 3}
+	for lender, want := range map[string]string{"": "delivered, a replay", "crm": "delivered, as the fallback of crm"} {
+		if got := (fate{FallbackOf: lender}).noteLine(replayed); !strings.HasSuffix(got, want) {
+			t.Errorf("explain: %s, want %s", got, want)
+		}
+	}
+}
+
 func TestWhatACalendarHoldsUp(t *testing.T) {
 	t.Parallel()
 	taken := time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC)

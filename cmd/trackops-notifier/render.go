@@ -65,16 +65,20 @@ func (p program) render(ctx context.Context, cfg config, f renderFlags, name str
 		return err
 	}
 	var out bytes.Buffer
+	var failed []error // of some; the others are shown
 	for _, e := range all {
 		if len(all) > 1 {
 			fmt.Fprintf(&out, "── %s.%s, record %s ──\n", e.Data.Collection, e.Data.Action, connectors.OneLine(e.Data.ID))
 		}
 		if err := renderEvent(&out, cfg, c, previewer, e); err != nil {
-			return fmt.Errorf("connector %s, event %s: %w", name, e.ID, err)
+			failed = append(failed, fmt.Errorf("connector %s, event %s: %w", name, e.ID, err))
+			if len(all) > 1 {
+				fmt.Fprintln(&out, "cannot be rendered: see the error")
+			}
 		}
 	}
 	_, err = p.stdout.Write(out.Bytes())
-	return err
+	return errors.Join(append(failed, err)...)
 }
 
 // renderEvent writes what c would send for e, or why it would send nothing.

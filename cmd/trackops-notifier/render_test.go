@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -127,6 +128,23 @@ func TestRenderMistakes(t *testing.T) {
 	_, err := renderWith(t, sampleJSON(t, connectortest.Samples()[0].Event), screen("TEMPLATE={{if .Record.account_code}}{{if ne .Record.account_code nil}}{{add .Title 1}}{{end}}{{end}}"), "screen", "--event", "-")
 	if exitCode(err) != exitFailed || !strings.Contains(err.Error(), "only whole numbers can be added") {
 		t.Errorf("render of what the template cannot render = %v", err)
+	}
+}
+
+// What cannot be rendered keeps nothing else from being shown.
+func TestRenderSomeOfSeveral(t *testing.T) {
+	t.Parallel()
+	all := connectortest.Samples()
+	bad := all[0].Event // a client with an account code
+	good := all[slices.IndexFunc(all, func(s connectortest.Sample) bool { return s.Name == "case-created" })].Event
+	template := "TEMPLATE={{if .Record.account_code}}{{if ne .Record.account_code nil}}{{add .Title 1}}{{end}}{{end}}{{.Lead}}"
+	out, err := renderWith(t, sampleJSON(t, bad)+sampleJSON(t, good)+sampleJSON(t, bad), screen(template), "screen", "--event", "-")
+	const failed = "── clients.created, record 1042 ──\ncannot be rendered: see the error\n"
+	if want := failed + "── cases.created, record " + good.Subject + " ──\nNew case\n" + failed; out != want {
+		t.Errorf("render = %q, want %q", out, want)
+	}
+	if exitCode(err) != exitFailed || strings.Count(err.Error(), "event "+bad.ID+": ") != 2 {
+		t.Errorf("render = %v (exit %d), want the error of both that fail", err, exitCode(err))
 	}
 }
 

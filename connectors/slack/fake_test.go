@@ -26,6 +26,7 @@ type fakeSlack struct {
 	no       func(m seen) string  // an error to answer, or ""
 	next     int
 	patient  bool // takes messages at any rate
+	terse    bool // repeats of a message only what it was sent, and not the thread
 }
 
 // seen is one message as it arrived.
@@ -113,8 +114,11 @@ func (f *fakeSlack) answer(w http.ResponseWriter, api bool, m *seen, name string
 		}
 		fmt.Fprint(w, word)
 	case name == "":
-		message := map[string]any{"text": m.text, "blocks": m.blocks, "ts": m.ts}
-		if m.thread != "" {
+		message := map[string]any{"type": "message", "text": m.text, "ts": m.ts}
+		if !f.terse {
+			message["bot_id"], message["blocks"] = "B1", m.blocks
+		}
+		if m.thread != "" && !f.terse {
 			message["thread_ts"] = m.thread
 		}
 		_ = json.NewEncoder(w).Encode(map[string]any{"ok": true, "channel": m.channel, "ts": m.ts, "message": message})

@@ -2,6 +2,7 @@ package slack
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/url"
 	"regexp"
@@ -129,6 +130,48 @@ func TestALostThreadBeginsAnew(t *testing.T) {
 				tooEarly(t, f)
 			})
 		})
+	}
+}
+
+// An answer that does not say who posted the message, or repeats no message, says
+// nothing of its thread: that stays what it was. One that names another thread is
+// believed.
+func TestAThreadOutlivesTerseAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, memory := newFakeSlack(), &notebook{notes: map[string]string{}}
+		f.terse = true
+		for _, name := range []string{"client-created", "client-updated", "client-deleted"} {
+			if _, err := deliver(t, threaded(t, f, memory), one(sampled(name))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m := f.messages()
+		if m[0].thread != "" || m[1].thread != m[0].ts || m[2].thread != m[0].ts {
+			t.Errorf("threads %q, %q, %q, want two replies to %s", m[0].thread, m[1].thread, m[2].thread, m[0].ts)
+		}
+	})
+	const sent = "1.1"
+	for body, want := range map[string]string{
+		`{"ok":true,"ts":"1.2"}`:                                                 sent,
+		`{"ok":true,"ts":"1.2","message":null}`:                                  sent,
+		`{"ok":true,"ts":"1.2","message":{"ts":"1.2","text":"x"}}`:               sent,
+		`{"ok":true,"ts":"1.2","message":{"ts":"1.2","thread_ts":"1.1"}}`:        sent,
+		`{"ok":true,"ts":"1.2","message":{"bot_id":"B","thread_ts":"1.1"}}`:      sent,
+		`{"ok":true,"ts":"1.2","message":{"ts":"1.2","thread_ts":"1.0"}}`:        "1.0",
+		`{"ok":true,"ts":"1.2","message":{"ts":"1.2","text":"x","bot_id":"B1"}}`: "",
+	} {
+		var a answer
+		if err := json.Unmarshal([]byte(body), &a); err != nil {
+			t.Fatal(err)
+		}
+		if got := a.threadOf(sent); got != want {
+			t.Errorf("%s: thread %q, want %q", body, got, want)
+		}
+	}
+	memory := &notebook{notes: map[string]string{}}
+	c := threaded(t, newFakeSlack(), memory)
+	if err := c.remember(t.Context(), thread{key: "k", ts: "1.1"}, reply{ts: "1.2", thread: "1.0"}); err != nil || memory.notes["k"] != "1.0" {
+		t.Errorf("remembered %q, %v, want the thread that Slack names", memory.notes["k"], err)
 	}
 }
 

@@ -197,9 +197,21 @@ type answer struct {
 	} `json:"response_metadata"`
 
 	TS      string `json:"ts"`
-	Message *struct {
+	Message struct {
 		ThreadTS string `json:"thread_ts"`
+		BotID    string `json:"bot_id"` // who posted it
 	} `json:"message"`
+}
+
+// threadOf returns the thread that a message is in which was sent to the thread
+// sent. Slack posts a reply outside of threads, without a word, if the thread's first
+// message was deleted: the message that it repeats has no thread then. A mere echo of
+// ours, which does not say who posted it, has none either and tells nothing.
+func (a answer) threadOf(sent string) string {
+	if a.Message.ThreadTS == "" && a.Message.BotID == "" {
+		return sent
+	}
+	return a.Message.ThreadTS
 }
 
 // Do sends req and reads the answer, of which it keeps maxAPIAnswer.
@@ -217,10 +229,7 @@ func (g *gate) Do(req *http.Request) (*http.Response, error) {
 	}
 	g.reply = reply{
 		status: resp.StatusCode, name: errorName(a.Error), detail: detailOf(a.Metadata.Messages), ok: a.OK,
-		ts: a.TS, thread: g.thread,
-	}
-	if a.Message != nil {
-		g.reply.thread = a.Message.ThreadTS // "" if the thread's first message was deleted
+		ts: a.TS, thread: a.threadOf(g.thread),
 	}
 	if err := g.reply.read(resp, err); err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package slack
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -29,13 +30,15 @@ func (c *connector) recall(ctx context.Context, d connectors.Delivery) (thread, 
 	return t, err
 }
 
-// remember keeps the message as the first of its thread, if it is: because there
-// was none before, or because Slack no longer knows that and posted ours outside.
+// remember keeps the first message of the thread that Slack put ours in. Ours is
+// that itself if there was no thread before, or if Slack no longer knows the one
+// there was and posted ours outside.
 func (c *connector) remember(ctx context.Context, t thread, r reply) error {
-	if t.key == "" || r.ts == "" || r.thread == t.ts && t.ts != "" {
+	first := cmp.Or(r.thread, r.ts)
+	if t.key == "" || r.ts == "" || first == t.ts {
 		return nil
 	}
-	return c.memory.Remember(ctx, t.key, r.ts)
+	return c.memory.Remember(ctx, t.key, first)
 }
 
 // threadKey is the record's name in a connector's memory. A ts means something in

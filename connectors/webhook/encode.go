@@ -21,7 +21,8 @@ type payload struct {
 type encoder func(connectors.Delivery) (payload, error)
 
 // structured is the CloudEvents structured mode: the body is the event as
-// [events.Event.Encode] writes it. Several events are a batch.
+// [events.Event.Encode] writes it. Several events are a batch, and so is a digest, also
+// of one: its first event has the ids of all that the digest stands for.
 func structured(d connectors.Delivery) (payload, error) {
 	bodies := make([][]byte, 0, len(d.Events))
 	for _, e := range d.Events {
@@ -31,10 +32,15 @@ func structured(d connectors.Delivery) (payload, error) {
 		}
 		bodies = append(bodies, enc.Body)
 	}
-	switch len(bodies) {
-	case 0:
+	switch {
+	case len(bodies) == 0:
 		return payload{}, errors.New("encode delivery: no events")
-	case 1:
+	case d.Digest != nil:
+		var err error
+		if bodies[0], err = withIDs(bodies[0], d.Digest.IDs); err != nil {
+			return payload{}, err
+		}
+	case len(bodies) == 1:
 		return payload{header: map[string]string{"Content-Type": "application/cloudevents+json; charset=UTF-8"}, body: bodies[0]}, nil
 	}
 	batch := append(append([]byte("["), bytes.Join(bodies, []byte(","))...), ']')
@@ -43,10 +49,22 @@ func structured(d connectors.Delivery) (payload, error) {
 	return payload{header: map[string]string{"Content-Type": "application/cloudevents-batch+json"}, body: batch}, nil
 }
 
+// withIDs adds ids to an event's JSON as the extension attribute "digestids". An
+// attribute cannot be a list: it is a text with commas in between.
+func withIDs(event []byte, ids []string) ([]byte, error) {
+	list, err := json.Marshal(strings.Join(ids, ","))
+	if err != nil {
+		return nil, fmt.Errorf("encode the ids of the digest: %w", err)
+	}
+	event = append(bytes.TrimSuffix(event, []byte("}")), `,"digestids":`...)
+	return append(append(event, list...), '}'), nil
+}
+
 // binary is the CloudEvents binary mode: attributes are headers, the body is the
-// data. It has no form for several events, which are a batch here too.
+// data. It has no form for several events, nor room in a header for the ids of a
+// digest: both are a batch here too.
 func binary(d connectors.Delivery) (payload, error) {
-	if len(d.Events) != 1 {
+	if len(d.Events) != 1 || d.Digest != nil {
 		return structured(d)
 	}
 	e := d.Events[0]

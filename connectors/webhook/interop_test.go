@@ -12,8 +12,11 @@ import (
 	"testing"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"github.com/trackops-notifier/trackops-notifier/connectors"
 	"github.com/trackops-notifier/trackops-notifier/connectors/connectortest"
 	"github.com/trackops-notifier/trackops-notifier/events"
 )
@@ -134,6 +137,43 @@ func TestBatchInteroperation(t *testing.T) {
 		for i := range got {
 			if err := same(got[i], all[i], asIs); err != nil {
 				t.Errorf("%s, event %d: %v", format, i, err)
+			}
+		}
+	}
+}
+
+// A digest is a batch, also of one event and in the binary format, and the ids of all
+// that it stands for are an attribute of its first event. Everything else is as it
+// would be without that.
+func TestDigestInteroperation(t *testing.T) {
+	hostile := []string{"a_b_1_1_x", `",":}\`, "ü \u2028", "a_b_1_2_x"}
+	for _, format := range []string{"structured", "binary"} {
+		for _, n := range []int{1, 2} {
+			var all []events.Event
+			for _, sample := range connectortest.Samples()[:n] {
+				all = append(all, sample.Event)
+			}
+			conn, remote := start(t, map[string]string{"FORMAT": format, "SECRET": current})
+			d := connectors.Delivery{ID: "several_1", Events: all, Attempt: 1, Digest: &connectors.Digest{IDs: hostile}}
+			if err := conn.Deliver(t.Context(), d); err != nil {
+				t.Fatal(err)
+			}
+			r := remote.Received()[0]
+			got, err := received(r, current)
+			if err != nil || len(got) != n || !bytes.HasPrefix(r.Body, []byte("[")) {
+				t.Fatalf("%s: %d events, %v; want a batch of %d: %s", format, len(got), err, n, r.Body)
+			}
+			for i := range got {
+				want := map[string]any{}
+				if i == 0 {
+					want["digestids"] = strings.Join(hostile, ",")
+				}
+				if diff := cmp.Diff(want, got[i].Extensions(), cmpopts.EquateEmpty()); diff != "" {
+					t.Errorf("%s, event %d of %d: attributes (-want +got):\n%s", format, i, n, diff)
+				}
+				if err := same(got[i], all[i], asIs); err != nil {
+					t.Errorf("%s, event %d of %d: %v", format, i, n, err)
+				}
 			}
 		}
 	}

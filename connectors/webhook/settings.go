@@ -22,7 +22,7 @@ import (
 type settings struct {
 	URL              string `split_words:"true" secret:"true" desc:"address to post to; its path and query are kept out of logs"`
 	Secret           string `split_words:"true" secret:"true" desc:"signing secrets, whsec_ and base64 of 24 to 64 bytes, comma-separated, current first; empty sends unsigned"`
-	Format           string `split_words:"true" desc:"structured (default: one JSON document) or binary (attributes as ce- headers); several events in one delivery, as a digest, are a CloudEvents batch either way"`
+	Format           string `split_words:"true" desc:"structured (default: one JSON document) or binary (attributes as ce- headers); a digest is a CloudEvents batch either way"`
 	BodyTemplate     string `split_words:"true" desc:"Go template of the body, instead of a CloudEvent; .Messages are all events of a delivery"`
 	BodyTemplateFile string `split_words:"true" desc:"path of a file with the template of the body"`
 	ContentType      string `split_words:"true" desc:"type of a body that a template makes, default application/json; values are escaped for JSON if it is one, and the result has to be JSON"`
