@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
-	"io/fs"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -33,38 +32,20 @@ var (
 	epochKey   = []byte("epoch")
 )
 
-// checkFormat reports whether the file holds nothing yet; the error is ErrNewer
-// or ErrCorrupt.
-func checkFormat(path string, b *bolt.Tx) (fresh bool, err error) {
+// checkFormat returns ErrNewer or ErrCorrupt for a file that this version cannot
+// read.
+func checkFormat(path string, b *bolt.Tx) error {
 	meta := b.Bucket(metaBucket)
 	if meta == nil {
-		if name, _ := b.Cursor().First(); name != nil {
-			return false, corrupt(path, errors.New("it is the database of another program"))
-		}
-		return true, nil
+		return corrupt(path, errors.New("it is the database of another program"))
 	}
 	v := meta.Get(formatKey)
 	if len(v) != 4 || len(meta.Get(epochKey)) == 0 {
-		return false, corrupt(path, errors.New("it has no format or no epoch"))
+		return corrupt(path, errors.New("it has no format or no epoch"))
 	}
 	if has := binary.BigEndian.Uint32(v); has != format {
-		return false, fmt.Errorf("state file %s is %w: it has format %d, this version reads %d: run the newer version again, or restore a backup from before the upgrade",
+		return fmt.Errorf("state file %s is %w: it has format %d, this version reads %d: run the newer version again, or restore a backup from before the upgrade",
 			path, ErrNewer, has, format)
-	}
-	return false, nil
-}
-
-// initialise writes format and epoch into a new file.
-func initialise(b *bolt.Tx) error {
-	meta, err := b.CreateBucketIfNotExists(metaBucket)
-	if err != nil {
-		return fmt.Errorf("initialise state file: %w", err)
-	}
-	if err := meta.Put(formatKey, binary.BigEndian.AppendUint32(nil, format)); err != nil {
-		return fmt.Errorf("initialise state file: %w", err)
-	}
-	if err := meta.Put(epochKey, []byte(newTag(""))); err != nil {
-		return fmt.Errorf("initialise state file: %w", err)
 	}
 	return nil
 }
@@ -84,17 +65,15 @@ func (d *damaged) Unwrap() []error { return []error{ErrCorrupt, d.found} }
 
 func corrupt(path string, found error) error { return &damaged{path, found} }
 
-// measure returns the size of the file at path, and whether it is yet to be
-// created. A file that is shorter than its newest meta page says is ErrCorrupt:
-// bbolt would map the missing pages, and touching them kills the process.
-// All other judgement is left to bbolt, which makes it under the file's lock.
-func measure(path string) (size int64, create bool, err error) {
+// measure returns the size of the file at path. An empty file is ErrCorrupt, as
+// bbolt would take it for a new one. One that is shorter than its newest meta page
+// says is, too: bbolt would map the missing pages, and touching them kills the
+// process. All other judgement is left to bbolt, which makes it under the file's
+// lock.
+func measure(path string) (int64, error) {
 	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, true, nil
-	}
 	if err != nil {
-		return 0, false, fmt.Errorf("open state file: %w", err)
+		return 0, fmt.Errorf("open state file: %w", err)
 	}
 	defer f.Close()
 	// The length is taken after the meta pages: a process that is writing the
@@ -102,15 +81,18 @@ func measure(path string) (size int64, create bool, err error) {
 	needed := metaLength(f)
 	info, err := f.Stat()
 	if err != nil {
-		return 0, false, fmt.Errorf("open state file: %w", err)
+		return 0, fmt.Errorf("open state file: %w", err)
 	}
 	if !info.Mode().IsRegular() {
-		return 0, false, fmt.Errorf("open state file: %s is not a regular file", path)
+		return 0, fmt.Errorf("open state file: %s is not a regular file", path)
+	}
+	if info.Size() == 0 {
+		return 0, corrupt(path, errors.New("it is empty"))
 	}
 	if info.Size() < needed {
-		return 0, false, corrupt(path, fmt.Errorf("it is cut off: %d of at least %d bytes are left", info.Size(), needed))
+		return 0, corrupt(path, fmt.Errorf("it is cut off: %d of at least %d bytes are left", info.Size(), needed))
 	}
-	return info.Size(), false, nil
+	return info.Size(), nil
 }
 
 // metaLength returns how many bytes the newest valid meta page lays claim to, or

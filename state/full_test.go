@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -69,6 +71,26 @@ func TestMaxSize(t *testing.T) {
 	if !errors.Is(err, bolterrors.ErrMaxSizeReached) {
 		t.Errorf("Update = %v, want %v", err, bolterrors.ErrMaxSizeReached)
 	}
+}
+
+// TestFullDiskAtTheFirstStart lets a process fail to make the file, at its first
+// byte and at later ones: the next start is a first one again. It is a process of
+// its own, as the limit is for all that a process writes.
+func TestFullDiskAtTheFirstStart(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "state.db")
+	for _, blocks := range []string{"0", "8", "32"} { // of 512 bytes
+		cmd := exec.Command("sh", "-c", `ulimit -f "$0" && exec "$1"`, blocks, os.Args[0])
+		cmd.Env = append(os.Environ(), writerFolder+"="+dir)
+		said, err := cmd.CombinedOutput()
+		if err == nil || !strings.Contains(string(said), "create state file") {
+			t.Fatalf("with room for %s blocks the process ended with %v: %s", blocks, err, said)
+		}
+		if left, err := filepath.Glob(path + "*"); err != nil || len(left) != 0 {
+			t.Errorf("with room for %s blocks %v is left, %v", blocks, left, err)
+		}
+	}
+	open(t, path, Options{})
 }
 
 // putMany stores n records of a kilobyte that does not compress, and an event for

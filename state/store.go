@@ -18,7 +18,7 @@ package state
 import (
 	"errors"
 	"fmt"
-	"log/slog"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -32,9 +32,6 @@ import (
 
 // Options says how a file is opened. The zero value is usable.
 type Options struct {
-	// Logger receives warnings about the file. Nil discards them.
-	Logger *slog.Logger
-
 	// Hold is how long an event stays in the outbox after the stream took it, so
 	// that a stream which lost its latest messages gets them again. Zero removes
 	// it at once.
@@ -75,32 +72,27 @@ const lockWait = 200 * time.Millisecond
 // Open opens the state file at path, and creates it and its folder when they do
 // not exist: the file is for its owner only (0600), a new folder too (0700).
 //
-// An empty file is initialised as a new one, with a warning: a crash during the
-// very first start leaves one, and nothing is in it to lose. The error is
+// A new file appears whole, so an empty one is damage too. The error is
 // [ErrLocked] when another process has the file, [ErrNewer] when a newer version
 // of this program wrote it, and [ErrCorrupt] when it cannot be read; the file is
 // then left as it is. After ErrCorrupt the file may stay locked until this
 // process ends.
 func Open(path string, o Options) (*Store, error) {
-	log := o.Logger
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("create the folder of the state file: %w", err)
 	}
-	size, created, err := measure(path)
+	size, err := measure(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = create(path)
+	}
 	if err != nil {
 		return nil, err
-	}
-	if size == 0 && !created {
-		log.Warn("state file was empty, starting with a new one", "path", path)
 	}
 	s := &Store{path: path, hold: o.Hold, wake: make(chan struct{}, 1)}
 	if err := guard(path, everything, func() error { return s.open(size, o) }); err != nil {
 		return nil, err
 	}
-	if err := restrict(path, created); err != nil {
+	if err := restrict(path); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -117,6 +109,7 @@ func (s *Store) open(size int64, o Options) error {
 		Timeout:         lockWait,
 		InitialMmapSize: mmap,
 		MaxSize:         o.MaxSize,
+		OpenFile:        openExisting,
 		// A backlog that was worked off leaves many free pages; the array type
 		// walks them at every allocation.
 		FreelistType: bolt.FreelistMapType,
@@ -131,22 +124,13 @@ func (s *Store) open(size int64, o Options) error {
 	return nil
 }
 
-// load checks the file's format, writes it into a new file, looks at every
-// bucket and fills the copies in memory.
+// load checks the file's format, looks at every bucket and fills the copies in
+// memory.
 func (s *Store) load() error {
-	fresh := false
-	err := s.db.View(func(b *bolt.Tx) error {
-		var err error
-		fresh, err = checkFormat(s.path, b)
-		return err
-	})
-	if err == nil && fresh {
-		err = s.db.Update(initialise)
-	}
-	if err != nil {
-		return err
-	}
 	return s.db.View(func(b *bolt.Tx) error {
+		if err := checkFormat(s.path, b); err != nil {
+			return err
+		}
 		tx := newTx(b)
 		if err := tx.probe(); err != nil {
 			return corrupt(s.path, err)
@@ -293,9 +277,8 @@ func openError(path string, err error) error {
 	return fmt.Errorf("open state file: %w", err)
 }
 
-// restrict takes the file away from everybody but its owner, and makes a new
-// file's name survive a power cut.
-func restrict(path string, created bool) error {
+// restrict takes the file away from everybody but its owner.
+func restrict(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return fmt.Errorf("restrict state file: %w", err)
@@ -308,20 +291,5 @@ func restrict(path string, created bool) error {
 			return fmt.Errorf("restrict state file: %w", err)
 		}
 	}
-	if created {
-		return syncFolder(filepath.Dir(path))
-	}
 	return nil
-}
-
-// syncFolder makes the names in a folder durable.
-func syncFolder(dir string) error {
-	if runtime.GOOS == "windows" { // has no such call
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("sync folder: %w", err)
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -148,7 +148,7 @@ func TestOpenOfBrokenFiles(t *testing.T) {
 		want  error
 	}{
 		"whole":                    {image, nil},
-		"empty":                    {nil, nil},
+		"empty":                    {nil, ErrCorrupt},
 		"a byte":                   {image[:1], ErrCorrupt},
 		"one page":                 {image[:page], ErrCorrupt},
 		"two pages":                {image[:2*page], ErrCorrupt},
@@ -250,6 +250,49 @@ func TestFileThatVanishesUnderneathIsAnError(t *testing.T) {
 	}
 	if err := s.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestFirstStartsAtTheSameTime: one of them has the state, whatever they do in
+// between, and no file is left of the others' attempts.
+func TestFirstStartsAtTheSameTime(t *testing.T) {
+	for range 10 {
+		path := filepath.Join(t.TempDir(), "state.db")
+		stores, errs := make(chan *Store, 8), make(chan error, 8)
+		for range 8 {
+			go func() {
+				s, err := Open(path, Options{})
+				stores <- s
+				errs <- err
+			}()
+		}
+		var winners []*Store
+		for range 8 {
+			if err := <-errs; err != nil && !errors.Is(err, ErrLocked) {
+				t.Errorf("Open = %v, want a store or ErrLocked", err)
+			}
+			if s := <-stores; s != nil {
+				winners = append(winners, s)
+			}
+		}
+		if len(winners) != 1 {
+			t.Fatalf("%d processes have the state, want 1", len(winners))
+		}
+		epoch := winners[0].Epoch()
+		shut(t, winners[0])
+		if s := open(t, path, Options{}); s.Epoch() != epoch {
+			t.Errorf("the file has the epoch %s, and its process had %s", s.Epoch(), epoch)
+		}
+		onlyFile(t, path)
+	}
+}
+
+// onlyFile checks that path is alone in its folder.
+func onlyFile(t *testing.T, path string) {
+	t.Helper()
+	all, err := os.ReadDir(filepath.Dir(path))
+	if err != nil || len(all) != 1 || all[0].Name() != filepath.Base(path) {
+		t.Errorf("the folder holds %v, %v, want %s alone", all, err, filepath.Base(path))
 	}
 }
 

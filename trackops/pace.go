@@ -3,6 +3,7 @@ package trackops
 import (
 	"context"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,8 +24,8 @@ type pace struct {
 	mu      sync.Mutex
 	rate    float64
 	written time.Time
-	late    time.Duration // by how much the last request may have travelled longer than others
-	least   time.Duration // the shortest round trip so far
+	late    time.Duration   // by how much the last request may have travelled longer than the next
+	trips   []time.Duration // the latest round trips, at most manyTrips
 }
 
 // newPace continues after a request written at last, perhaps by an earlier process.
@@ -79,19 +80,28 @@ func (p *pace) untilOpen(now time.Time) time.Duration {
 }
 
 // noteAnswer notes that the answer to the last request begins to come. What its
-// round trip took beyond the shortest one may all have been on its way there.
+// round trip took beyond the shortest of the latest ones may all have been on its
+// way there; of the first one that is all of it.
 func (p *pace) noteAnswer() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	trip := time.Since(p.written)
-	if p.least == 0 || trip < p.least {
-		p.least = trip
+	trip, least := time.Since(p.written), time.Duration(0)
+	if len(p.trips) > 0 {
+		least = slices.Min(p.trips)
 	}
-	p.late = min(trip-p.least, mostLate)
+	p.late = min(max(0, trip-least), mostLate)
+	p.trips = append(p.trips, trip)
+	if len(p.trips) > manyTrips {
+		p.trips = p.trips[1:]
+	}
 }
 
-// mostLate bounds what a slow answer adds to a gap.
-const mostLate = time.Second
+const (
+	// mostLate bounds what a slow answer adds to a gap.
+	mostLate = 5 * time.Second
+	// manyTrips is after how many slow answers Trackops is slow, and not the way.
+	manyTrips = 20
+)
 
 func (p *pace) noteWrite() {
 	p.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -107,6 +108,119 @@ func TestSlowDialDoesNotShortenTheGap(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A slowWay delivers each write to it after the next of delays, and then at once.
+// Who writes does not wait for that.
+type slowWay struct {
+	net.Conn
+	written chan []byte
+	closed  chan struct{}
+	once    sync.Once
+}
+
+func newSlowWay(conn net.Conn, delays []time.Duration) *slowWay {
+	w := &slowWay{Conn: conn, written: make(chan []byte, 8), closed: make(chan struct{})}
+	go func() {
+		for n := 0; ; n++ {
+			select {
+			case b := <-w.written:
+				if n < len(delays) {
+					time.Sleep(delays[n])
+				}
+				if _, err := conn.Write(b); err != nil {
+					return
+				}
+			case <-w.closed:
+				return
+			}
+		}
+	}()
+	return w
+}
+
+func (w *slowWay) Write(b []byte) (int, error) {
+	w.written <- slices.Clone(b)
+	return len(b), nil
+}
+
+func (w *slowWay) Close() error {
+	w.once.Do(func() { close(w.closed) })
+	return w.Conn.Close()
+}
+
+// A request that is late on its way must not be met there by the next one.
+func TestDelaysOnTheWayDoNotShortenTheGap(t *testing.T) {
+	const s, ms = time.Second, time.Millisecond
+	for name, delays := range map[string][]time.Duration{
+		"the first":       {900 * ms},
+		"the first, long": {4500 * ms},
+		"the third":       {0, 0, 900 * ms},
+		"nearly two":      {0, 0, 1900 * ms},
+		"three seconds":   {0, 0, 3 * s},
+		"nearly five":     {20 * ms, 0, 4900 * ms},
+		"one after one":   {0, 3 * s, 3 * s, 3 * s, 1 * s, 4 * s},
+		"a slow start":    {2 * s, 0, 2 * s},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := &arrivals{hold: 50 * ms}
+				l := serve(t, server, true)
+				c := newClient(t, trackops.Config{Rate: 1, Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+					conn, err := l.dial(ctx, network, addr)
+					return newSlowWay(conn, delays), err
+				}})
+				for range len(delays) + 3 {
+					if _, err := c.Do(t.Context(), trackops.Request{Collection: collection(t, "clients")}); err != nil {
+						t.Fatalf("Do: %v", err)
+					}
+				}
+				for i, gap := range server.gaps() {
+					if gap < time.Second {
+						t.Errorf("request %d came %s after the one before, want 1s at least", i+2, gap)
+					}
+				}
+			})
+		})
+	}
+}
+
+// What delays on the way cost where it is Trackops that is slow: a gap longer by
+// the first answer, and one by each answer until it is known to be the rule.
+func TestSlowAnswersHardlyCostPace(t *testing.T) {
+	const slow = 3 * time.Second
+	for name, tc := range map[string]struct {
+		rate  float64
+		quick int // answers before they become slow
+		most  time.Duration
+	}{
+		"from the start": {1, 0, time.Second},
+		"from then on":   {1, 5, 20 * time.Second},
+		"at half a rate": {0.5, 5, 20 * 2 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := &arrivals{}
+				l := serve(t, server, true)
+				c := newClient(t, trackops.Config{Rate: tc.rate, Dial: l.dial})
+				const asked = 60
+				var start time.Time
+				for n := range tc.quick + asked {
+					if n == tc.quick {
+						server.hold = slow
+						start = time.Now()
+					}
+					if _, err := c.Do(t.Context(), trackops.Request{Collection: collection(t, "clients")}); err != nil {
+						t.Fatalf("Do: %v", err)
+					}
+				}
+				gap := time.Duration(1.02 / tc.rate * float64(time.Second))
+				if took, least := time.Since(start), asked*max(slow, gap); took > least+tc.most+gap {
+					t.Errorf("%d answers of %s took %s, want %s and at most %s more", asked, slow, took, least, tc.most)
+				}
+			})
+		})
+	}
 }
 
 func TestFailedAttemptsKeepThePaceToo(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"os"
 	"time"
@@ -103,7 +102,7 @@ func checkState(dir string) (running bool, err error) {
 	if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
 		return false, nil
 	}
-	s, err := state.Open(file, state.Options{Logger: slog.New(slog.DiscardHandler)})
+	s, err := state.Open(file, state.Options{})
 	if errors.Is(err, state.ErrLocked) {
 		return true, nil
 	}

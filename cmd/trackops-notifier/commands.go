@@ -44,7 +44,7 @@ func (p program) execute(ctx context.Context, c command, args []string) error {
 		return misuse(fmt.Sprintf("%s: %v; see trackops-notifier help %s", c.name, err, c.name))
 	}
 	if len(rest) < c.nargs[0] || len(rest) > c.nargs[1] {
-		return misuse(fmt.Sprintf("usage: trackops-notifier %s %s; see trackops-notifier help %s", c.name, c.args, c.name))
+		return misuse(fmt.Sprintf("usage: trackops-notifier %s; see trackops-notifier help %s", strings.TrimSpace(c.name+" "+c.args), c.name))
 	}
 	return c.run(ctx, p, values, rest)
 }

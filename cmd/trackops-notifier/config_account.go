@@ -52,6 +52,8 @@ func (l *loader) apiRate(value string) float64 {
 			return 0, err
 		case rate <= 0:
 			return 0, fmt.Errorf("%s is not above 0", quote(v))
+		case rate < 1.0/3600:
+			return 0, fmt.Errorf("%s is less than one request an hour", quote(v))
 		case rate > 1:
 			return 0, fmt.Errorf("%s is more than Trackops allows", quote(v))
 		}

@@ -77,6 +77,8 @@ func TestBrokenEnvironments(t *testing.T) {
 		{"API address with a query", base("TRACKOPS_API_URL=https://proxy.example.com/?key=" + secretMark), "TRACKOPS_API_URL", "holds a query"},
 		{"API address with a fragment", base("TRACKOPS_API_URL=https://proxy.example.com/#" + secretMark), "TRACKOPS_API_URL", "holds a fragment"},
 		{"API address that does not parse", base("TRACKOPS_API_URL=https://%zz" + secretMark), "TRACKOPS_API_URL", "an https address"},
+		{"rate of never", base("TRACKOPS_API_RATE=1e-300"), "TRACKOPS_API_RATE", "less than one request an hour"},
+		{"only the beginning of a NATS address", base("NATS_URL=nats://,"), "NATS_URL", "accepted: nats://, tls://, ws:// or wss:// addresses"},
 		{"rate of zero", base("TRACKOPS_API_RATE=0"), "TRACKOPS_API_RATE", "above 0, at most 1"},
 		{"rate above one", base("TRACKOPS_API_RATE=1.01"), "TRACKOPS_API_RATE", "more than Trackops allows"},
 		{"rate in words", base("TRACKOPS_API_RATE=slow"), "TRACKOPS_API_RATE", "at most 1"},
@@ -280,6 +282,45 @@ func TestAllMistakesAtOnce(t *testing.T) {
 	}
 	if len(errs) != len(want)+1 { // each bad pattern of CONNECTOR_B_EVENTS
 		t.Errorf("%d mistakes, want %d:\n%v", len(errs), len(want)+1, errs)
+	}
+}
+
+// The name that is proposed is one that would be accepted, near and not its own.
+func TestWhatAnUnknownNameWasMeantToBe(t *testing.T) {
+	t.Parallel()
+	hook := []string{"CONNECTOR_A_TYPE=webhook", "CONNECTOR_A_URL=https://x.example.com"}
+	for name, want := range map[string]string{
+		"CONNECTOR_A_WEBHOOK_URL":       "CONNECTOR_A_URL",
+		"CONNECTOR_A_EVENT":             "CONNECTOR_A_EVENTS",
+		"CONNECTOR_A_SECRETS":           "CONNECTOR_A_SECRET",
+		"CONNECTOR_A_EVENTS_FILE":       "CONNECTOR_A_EVENTS, as only a secret can come from a file",
+		"CONNECTOR_A_CA_FILE_FILE":      "CONNECTOR_A_CA_FILE, as only a secret can come from a file",
+		"CONNECTOR_A_TYPE_FILE":         "CONNECTOR_A_TYPE, as only a secret can come from a file",
+		"CONNECTOR_AA_EVENTS":           "CONNECTOR_AA_TYPE beside it, to declare the connector (console, email, slack, webhook); or CONNECTOR_A_EVENTS",
+		"CONNECTOR_AB_EVNTS":            "CONNECTOR_AB_EVENTS",
+		"POLL_FOO":                      "POLL_MAX_AGE",
+		"POLL_INTERVAL":                 "POLL_MAX_AGE",
+		"TRACKOPS_TOKEN":                "TRACKOPS_API_TOKEN",
+		"TRACKOPS_API_SUBDOMAIN_FILE":   "TRACKOPS_API_SUBDOMAIN, as only a secret can come from a file",
+		"COLLECTION_CLINETS_IGNORE":     "COLLECTION_CLINETS_PATH beside it, to add the collection; or COLLECTION_CLIENTS_IGNORE",
+		"COLLECTION_CLIENTS_FOO":        "COLLECTION_CLIENTS_ID",
+		"COLLECTION_":                   "COLLECTION_CASES_ID",
+		"TRACKOPS_API_RATE_PER_SECONDS": "TRACKOPS_API_RATE",
+	} {
+		_, err := loadConfig(base(append(hook, name+"=x")...), kinds())
+		if want := name + ": not a known variable; accepted: " + want; err == nil || err.Error() != want {
+			t.Errorf("%v, want\n%s", err, want)
+		}
+	}
+	for name, want := range map[string]string{
+		"CONNECTOR_SALES_URL": "CONNECTOR_SALES_TYPE beside it, to declare the connector (console, email, slack, webhook)",
+		"CONNECTOR_":          acceptedName,
+		"CONNECTOR_EVENTS":    acceptedName,
+	} {
+		_, err := loadConfig(base(name+"=x"), kinds())
+		if want := name + ": not a known variable; accepted: " + want; err == nil || err.Error() != want {
+			t.Errorf("without a connector: %v, want\n%s", err, want)
+		}
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -116,7 +115,7 @@ func leaveAddress(t *testing.T, dir string) {
 // reached: nothing may ask the account beside it.
 func TestSilentNotifier(t *testing.T) {
 	r := newRig(t, trackopstest.Options{})
-	store, err := state.Open(stateFile(r.dir), state.Options{Logger: slog.New(slog.DiscardHandler)})
+	store, err := state.Open(stateFile(r.dir), state.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

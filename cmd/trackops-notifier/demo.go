@@ -28,14 +28,18 @@ account and no server, keeps everything in a temporary folder that it removes,
 and listens on free ports of this machine only.`,
 		flags: func(set *flag.FlagSet) any {
 			f := &demoFlags{}
-			set.DurationVar(&f.length, "for", 0, "end after this time, as 30s; without it Ctrl-C ends the demo")
+			set.Func("for", "end after this `time`, as 30s; without it Ctrl-C ends the demo", func(value string) error {
+				d, err := time.ParseDuration(value)
+				if err != nil || d <= 0 {
+					return errors.New("give a time above 0, as 30s")
+				}
+				f.length = d
+				return nil
+			})
 			return f
 		},
 		run: func(ctx context.Context, p program, flags any, _ []string) error {
 			f := flags.(*demoFlags)
-			if f.length < 0 {
-				return misuse("--for: a time above 0, as 30s")
-			}
 			if f.length > 0 {
 				var cancel context.CancelFunc
 				ctx, cancel = context.WithTimeout(ctx, f.length)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -32,11 +33,15 @@ func (l *loader) secret(name string) string {
 	return value
 }
 
-// hide keeps value, and each item if it is a list, out of every message.
+// hide keeps value, and each item if it is a list, out of every message. What is
+// too short for a secret, or is but the beginning of an address, may be part of our
+// own words.
 func (l *loader) hide(value string) {
+	schemes := []string{"http", "https", "nats", "tls", "ws", "wss"}
 	items := strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == '\n' })
 	for _, item := range append(items, value) {
-		if item = strings.TrimSpace(item); len(item) >= 4 {
+		item = strings.Trim(item, ", \t\r\n")
+		if len(item) >= 4 && !slices.Contains(schemes, strings.TrimRight(item, ":/")) {
 			l.secrets = append(l.secrets, item)
 		}
 	}

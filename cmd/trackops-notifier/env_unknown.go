@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -68,31 +69,45 @@ func (h hint) accepted(name string) string {
 	if len(name) > longest {
 		return "shorter names"
 	}
-	near := nearest(name, h.known)
+	if bare, ok := strings.CutSuffix(name, "_FILE"); ok && h.knows(bare) {
+		return bare + ", as only a secret can come from a file"
+	}
+	candidates, owned := h.siblings(name)
+	near := nearest(name, candidates)
+	or := ""
+	if near != "" {
+		or = "; or " + near
+	}
 	if s := h.missing(name, connectorPrefix, "_TYPE", h.connectorFields); s != "" {
-		return fmt.Sprintf("%s beside it, to declare the connector (%s); or %s", s, h.kinds, near)
+		return fmt.Sprintf("%s beside it, to declare the connector (%s)%s", s, h.kinds, or)
 	}
 	if s := h.missing(name, collectionPrefix, "_PATH", h.collectionFields); s != "" {
-		return fmt.Sprintf("%s beside it, to add the collection; or %s", s, near)
+		return fmt.Sprintf("%s beside it, to add the collection%s", s, or)
 	}
-	return nearest(name, slices.Concat(
-		h.siblings(name),
-		h.derive(name, connectorPrefix, "_TYPE", h.connectorFields),
-		h.derive(name, collectionPrefix, "_PATH", h.collectionFields),
-	))
+	if !owned {
+		near = nearest(name, slices.Concat(candidates,
+			h.derive(name, connectorPrefix, "_TYPE", h.connectorFields),
+			h.derive(name, collectionPrefix, "_PATH", h.collectionFields)))
+	}
+	return cmp.Or(near, acceptedName)
 }
 
-// siblings returns the known variables of the connector that name belongs to, all
-// of them if it belongs to none: what another connector has is not meant.
-func (h hint) siblings(name string) []string {
-	var owner string
-	for _, known := range h.known {
-		prefix, ok := strings.CutSuffix(known, "TYPE")
-		if ok && strings.HasPrefix(prefix, connectorPrefix) && strings.HasPrefix(name, prefix) && len(prefix) > len(owner) {
-			owner = prefix
+// siblings returns the known variables of the connector that owns name, or if none
+// does, those with the same one of our prefixes: nothing else is meant.
+func (h hint) siblings(name string) (names []string, owned bool) {
+	prefix := ""
+	for _, ours := range ourPrefixes() {
+		if strings.HasPrefix(name, ours) {
+			prefix = ours
 		}
 	}
-	return slices.DeleteFunc(slices.Clone(h.known), func(known string) bool { return !strings.HasPrefix(known, owner) })
+	for _, known := range h.known {
+		owner, ok := strings.CutSuffix(known, "TYPE")
+		if ok && strings.HasPrefix(owner, connectorPrefix) && strings.HasPrefix(name, owner) && len(owner) > len(prefix) {
+			prefix, owned = owner, true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(h.known), func(known string) bool { return !strings.HasPrefix(known, prefix) }), owned
 }
 
 // missing returns the variable that would give name a meaning: name with the

@@ -11,7 +11,6 @@ import (
 	"io"
 	"io/fs"
 	"log"
-	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -301,7 +300,7 @@ func TestExportInChunks(t *testing.T) {
 // second after the one before, every tenth of them deleted.
 func stateWith(t *testing.T, count int) (n *notifier, first time.Time) {
 	t.Helper()
-	store, err := state.Open(filepath.Join(t.TempDir(), "state.db"), state.Options{Logger: slog.New(slog.DiscardHandler)})
+	store, err := state.Open(filepath.Join(t.TempDir(), "state.db"), state.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/trackops-notifier/trackops-notifier/poller"
 )
 
-// listenHTTP opens HTTP_LISTEN, so that a port in use is known before anything
-// else starts. It returns nil when it is off.
+// listenHTTP opens HTTP_LISTEN, so that a port in use is known before the work
+// begins. It returns nil when it is off.
 func listenHTTP(ctx context.Context, address string) (net.Listener, error) {
 	if address == "" {
 		return nil, nil

@@ -86,4 +86,9 @@ func TestDataDirCannotBeMade(t *testing.T) {
 	if exitCode(err) != exitMisuse || !strings.Contains(err.Error(), "DATA_DIR") || !strings.Contains(err.Error(), "folder") {
 		t.Errorf("run in /proc = %v (exit %d) %s, want a misuse that names DATA_DIR", err, exitCode(err), out)
 	}
+	r.env["DATA_DIR"] = "/sys" // is there, and nobody makes files in it
+	out, _, err = r.command("run")
+	if exitCode(err) != exitMisuse || !strings.Contains(err.Error(), "DATA_DIR: create state file: open /sys/state.db") || !strings.Contains(err.Error(), "can write to") {
+		t.Errorf("run in /sys = %v (exit %d) %s, want a misuse that names DATA_DIR", err, exitCode(err), out)
+	}
 }

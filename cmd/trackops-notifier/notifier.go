@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -60,9 +62,9 @@ func openNotifier(cfg config, log *slog.Logger, out output) (n *notifier, err er
 			err = errors.Join(err, n.close())
 		}
 	}()
-	n.store, err = state.Open(stateFile(cfg.DataDir), state.Options{Logger: log, Hold: cfg.NATS.OutboxHold})
+	n.store, err = state.Open(stateFile(cfg.DataDir), state.Options{Hold: cfg.NATS.OutboxHold})
 	if err != nil {
-		return n, err
+		return n, stateError(err)
 	}
 	if cfg.NATS.URL == "" {
 		n.server, err = bus.Start(serverConfig(cfg, log))
@@ -90,6 +92,14 @@ func openNotifier(cfg config, log *slog.Logger, out output) (n *notifier, err er
 	}
 	n.observe()
 	return n, nil
+}
+
+// stateError says which variable names a folder that this process may not use.
+func stateError(err error) error {
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		return misuse(fmt.Sprintf("DATA_DIR: %v; accepted: a folder that the user of this process can write to, with all that is in it", err))
+	}
+	return err
 }
 
 func serverConfig(cfg config, log *slog.Logger) bus.ServerConfig {

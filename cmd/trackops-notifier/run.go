@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -31,16 +32,14 @@ variables.`,
 // everything is open, with the address of the embedded NATS server, if any.
 func (p program) notify(ctx context.Context, cfg config, started func(natsURL string)) error {
 	log := newLogger(p.stderr, cfg)
-	listener, err := listenHTTP(ctx, cfg.HTTPListen)
+	// The state first: where another process has it, its ports are not the news.
+	n, err := openNotifier(cfg, log, p.output())
 	if err != nil {
 		return err
 	}
-	n, err := openNotifier(cfg, log, p.output())
+	listener, err := listenHTTP(ctx, cfg.HTTPListen)
 	if err != nil {
-		if listener != nil {
-			listener.Close()
-		}
-		return err
+		return errors.Join(err, n.close())
 	}
 	n.bar = p.barOutput()
 	control, err := listenControl(cfg.DataDir)

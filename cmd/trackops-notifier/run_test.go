@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/trackops-notifier/trackops-notifier/events"
+	"github.com/trackops-notifier/trackops-notifier/state"
 	"github.com/trackops-notifier/trackops-notifier/trackops/trackopstest"
 )
 
@@ -172,10 +173,28 @@ func TestSecondInstanceIsRefused(t *testing.T) {
 	r := newRig(t, trackopstest.Options{})
 	r.start()
 	r.awaitReady(10 * time.Second)
-	r.env["HTTP_LISTEN"], r.env["NATS_LISTEN"] = "off", "off"
+	for _, with := range []string{"the same environment", "no ports"} {
+		_, _, err := r.command("run")
+		if exitCode(err) != exitFailed || !errors.Is(err, state.ErrLocked) || !strings.Contains(err.Error(), "one process per DATA_DIR") {
+			t.Errorf("a second run with %s = %v (exit %d), want a failure that names DATA_DIR", with, err, exitCode(err))
+		}
+		r.env["HTTP_LISTEN"], r.env["NATS_LISTEN"] = "off", "off"
+	}
+}
+
+func TestEmptyStateIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, trackopstest.Options{})
+	file := stateFile(r.dir)
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	_, _, err := r.command("run")
-	if err == nil || !strings.Contains(err.Error(), "DATA_DIR") {
-		t.Errorf("a second run = %v, want an error that names DATA_DIR", err)
+	if exitCode(err) != exitFailed || !strings.Contains(err.Error(), file+" is damaged: it is empty: restore a backup of it, or move it away") {
+		t.Errorf("run with an empty state = %v (exit %d), want a failure that says what to do", err, exitCode(err))
+	}
+	if left, err := os.ReadFile(file); err != nil || len(left) != 0 {
+		t.Errorf("the empty state has %d bytes now, %v", len(left), err)
 	}
 }
 
@@ -194,6 +213,12 @@ func TestPortInUse(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), variable) || exitCode(err) != exitMisuse {
 				t.Errorf("run = %v (exit %d), want a misuse that names %s", err, exitCode(err), variable)
 			}
+			r.env[variable] = freeAddress(t)
+			p := r.start()
+			r.awaitReady(10 * time.Second)
+			if err := p.stop(); err != nil {
+				t.Errorf("run with another port = %v, so the first has left something", err)
+			}
 		})
 	}
 }
@@ -201,7 +226,7 @@ func TestPortInUse(t *testing.T) {
 func TestMisuse(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{
-		{}, {"rum"}, {"run", "now"}, {"demo", "--for", "soon"}, {"events", "--since", "yesterday"},
+		{}, {"rum"}, {"run", "now"}, {"demo", "--for", "soon"}, {"demo", "--for", "0"}, {"demo", "--for", "-5s"}, {"events", "--since", "yesterday"},
 		{"dead"}, {"dead", "bury"}, {"test-send"}, {"test-send", "nobody"}, {"help", "nothing"}, {"run", "--fast"},
 	} {
 		r := newRig(t, trackopstest.Options{})
@@ -211,7 +236,11 @@ func TestMisuse(t *testing.T) {
 		}
 	}
 	var out, errs syncBuffer
-	err := run(t.Context(), []string{"run"}, nil, &out, &errs)
+	err := run(t.Context(), []string{"run", "now"}, nil, &out, &errs)
+	if err == nil || err.Error() != "usage: trackops-notifier run; see trackops-notifier help run" {
+		t.Errorf("run now = %v", err)
+	}
+	err = run(t.Context(), []string{"run"}, nil, &out, &errs)
 	if exitCode(err) != exitMisuse || !strings.Contains(err.Error(), "TRACKOPS_API_SUBDOMAIN") {
 		t.Errorf("run without variables = %v, exit %d", err, exitCode(err))
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -97,12 +98,21 @@ func (r request) signatures() (all [][]byte, problem string) {
 func (r request) late(now time.Time, tolerance time.Duration) string {
 	age := now.Sub(r.time()).Round(time.Second)
 	switch {
-	case age > tolerance:
-		return fmt.Sprintf("the request is %s old, more than %s: a receiver takes it for a recorded one. For a request that was saved earlier give --now %s", age, tolerance, r.time().UTC().Format(time.RFC3339))
-	case -age > tolerance:
-		return fmt.Sprintf("the request is from %s ahead, more than %s: is one of the clocks wrong?", -age, tolerance)
+	case age.Abs() <= tolerance:
+		return ""
+	case age > 0:
+		return fmt.Sprintf("the request is %s old, more than %s: a receiver takes it for a recorded one. For a request that was saved earlier give --now %s", length(age), tolerance, r.time().UTC().Format(time.RFC3339))
 	}
-	return ""
+	return fmt.Sprintf("the request is from %s ahead, more than %s: is one of the clocks wrong?", length(age), tolerance)
+}
+
+// length writes d without its sign. A longer time between two than a Duration can
+// hold comes as the longest one.
+func length(d time.Duration) string {
+	if d.Abs() == math.MaxInt64 {
+		return "over 290 years"
+	}
+	return d.Abs().String()
 }
 
 // print shows v, and what r is about. What came with the request is printed as
@@ -141,9 +151,9 @@ func (v verification) print(w io.Writer, r request, now time.Time) {
 
 func ago(d time.Duration) string {
 	if d < 0 {
-		return "in " + (-d).String()
+		return "in " + length(d)
 	}
-	return d.String() + " ago"
+	return length(d) + " ago"
 }
 
 func sortedList(names []string) string {

@@ -296,6 +296,28 @@ func TestVerifyTheTime(t *testing.T) {
 	}
 }
 
+// A signature does not make up for a time that no clock shows, however far away.
+func TestVerifyATimeOutOfReach(t *testing.T) {
+	keys, err := webhook.Keys(currentSecret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for timestamp, says := range map[string]string{
+		"99999999999":          "from over 290 years ahead",
+		"9999999999":           "h",
+		"-9999999999":          "over 290 years old",
+		"9223372036854775807":  "years",
+		"-9223372036854775808": "years",
+	} {
+		signature := base64.StdEncoding.EncodeToString(webhook.Signature(keys[0], "m", timestamp, []byte("{}")))
+		request := "webhook-id: m\nwebhook-timestamp: " + timestamp + "\nwebhook-signature: v1," + signature + "\n\n{}"
+		out, code, text := verifyInput(t, request, nil, "--secret", currentSecret)
+		if code != exitFailed || !strings.HasPrefix(out, "the signature holds, but the time does not\n") || !strings.Contains(out, says) || strings.Contains(out, "in -") {
+			t.Errorf("timestamp %s: exit %d %s, want %d and %q in\n%s", timestamp, code, text, exitFailed, says, out)
+		}
+	}
+}
+
 func TestVerifyFindsTheSecret(t *testing.T) {
 	request := saved(t, map[string]string{"SECRET": previousSecret}, sampleEvents()[0])
 	dir := t.TempDir()
