@@ -29,8 +29,8 @@ func (a answer) serverTime() time.Time {
 type found struct {
 	unknown int // records that were not held, or had been deleted
 	changed int
-	fresh   time.Time // newest updated_at among them
-	oldest  time.Time // oldest updated_at among them
+	fresh   time.Time // newest updated_at among them that moved, which says when that was
+	oldest  time.Time // the oldest of those
 }
 
 // progress is where an answer leaves a watch. It is computed before the commit
@@ -191,10 +191,21 @@ func (w *watch) afterIncremental(p *progress, a answer, f found, now time.Time) 
 	if r.Paged {
 		// A deletion may have hidden a row at a page turn: the next reading asks
 		// from where this one did, and moves the watermark to where this one ended.
-		p.cursor.Watermark, p.cursor.Lagging = later(w.cursor.Watermark, w.cursor.Lagging), mark
+		p.cursor.advance(w.cursor.Lagging, a)
+		p.cursor.Lagging = mark
 		return
 	}
-	p.cursor.Watermark, p.cursor.Lagging = mark, time.Time{}
+	p.cursor.advance(mark, a)
+	p.cursor.Lagging = time.Time{}
+	p.cursor.Read = later(p.cursor.Read, r.Started)
+}
+
+// advance moves the watermark to mark, which never goes back, and notes when.
+func (c *cursor) advance(mark time.Time, a answer) {
+	if mark.After(c.Watermark) || c.Moved.IsZero() {
+		c.Moved = a.page.Date
+	}
+	c.Watermark = later(c.Watermark, mark)
 }
 
 func later(a, b time.Time) time.Time {

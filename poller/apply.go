@@ -138,7 +138,7 @@ func (w *watch) remove(tx *state.Tx, records *state.Records, id string, s suspec
 		return err
 	}
 	e := w.event(r, events.Deleted, nil, before, o)
-	e.Data.Detail = s.witnesses(w.cursor.Canary)
+	e.Data.Detail = s.witnesses()
 	e.Data.NotBefore, e.Data.NotAfter = moment(w.cursor.Swept), moment(s.Gone)
 	return appendEvent(tx, e)
 }

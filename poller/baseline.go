@@ -161,7 +161,7 @@ func (c *cursor) silent(created time.Time, held int) bool {
 	if c.Live || b == nil {
 		return false
 	}
-	if b.Newest.IsZero() || b.Reading.Pages && (b.Count < 0 || held < b.Count) {
+	if b.Newest.IsZero() || b.Reading.Pages && held < b.Count {
 		return true
 	}
 	return !created.After(b.began()) || !created.After(b.Newest)

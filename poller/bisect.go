@@ -12,6 +12,10 @@ import (
 // cannot disturb it.
 const settle = 10 * time.Minute
 
+// mostSkew is how far apart the two clocks of a server may be, the one of its Date
+// header and the one that stamps records: a local time taken for UTC is hours off.
+const mostSkew = 24 * time.Hour
+
 // A bisection searches for what a settled count showed: it counts up to moments
 // in between and follows the halves whose difference from what we hold changes,
 // down to windows that one page answers. k deletions among P pages take about
@@ -53,9 +57,21 @@ func (w *watch) countRequest(k kind, now time.Time) trackops.Request {
 func (w *watch) settledAt(now time.Time) time.Time {
 	at := now.Add(w.ahead)
 	if w.byUpdated(now) {
-		at = w.cursor.Watermark
+		at = w.cursor.stamps()
 	}
 	return at.Add(-settle).Truncate(resolution)
+}
+
+// stamps is a moment that the clock which stamps records had certainly passed when
+// the last complete reading began. In a quiet account the watermark is the newest
+// of old times; but that clock went on as the server's own did since the watermark
+// came to stand there, and is not further behind it than mostSkew.
+func (c *cursor) stamps() time.Time {
+	at := later(c.Watermark, c.Read.Add(-mostSkew))
+	if c.Moved.IsZero() || !c.Read.After(c.Moved) {
+		return at
+	}
+	return later(at, c.Watermark.Add(c.Read.Sub(c.Moved)))
 }
 
 // afterCount compares a count with what is held.

@@ -20,6 +20,11 @@ type cursor struct {
 	// Watermark: every version that carries an older updated_at was read. Only
 	// times of the server enter it, never this machine's clock.
 	Watermark time.Time `json:"watermark,omitzero"`
+	// Moved is when the watermark came to stand where it is, and Read when the last
+	// complete reading by updated_at began, both by the server's Date header: the
+	// one not before, the other not after it. Zero: not known.
+	Moved time.Time `json:"moved,omitzero"`
+	Read  time.Time `json:"read,omitzero"`
 	// Lagging is where the watermark goes after the next reading, while readings
 	// take pages instead of windows.
 	Lagging time.Time `json:"lagging,omitzero"`

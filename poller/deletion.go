@@ -16,13 +16,16 @@ import (
 // believed, each against another lie: the absence, the record's own address
 // (404), a record that is certainly there (200), and the count.
 type suspect struct {
-	Absent time.Time `json:"absent"`           // when it was first missing
-	From   string    `json:"from"`             // where: window, pages, search
-	Gone   time.Time `json:"gone,omitzero"`    // when its own address first answered 404 or 410
-	Again  time.Time `json:"again,omitzero"`   // when it last did
-	Count  string    `json:"count,omitzero"`   // what the count said that agreed
-	Next   time.Time `json:"next,omitzero"`    // not asked before
-	Dated  time.Time `json:"created,omitzero"` // its creation, zero if unknown
+	Absent   time.Time `json:"absent"`            // when it was first missing
+	From     string    `json:"from"`              // where: window, pages, search
+	Gone     time.Time `json:"gone,omitzero"`     // when its own address first answered 404 or 410
+	Again    time.Time `json:"again,omitzero"`    // when it last did
+	Count    string    `json:"count,omitzero"`    // what the count said that agreed
+	Canary   string    `json:"-"`                 // what vouched for the source, once it is believed
+	Next     time.Time `json:"next,omitzero"`     // not asked before
+	Failures int       `json:"failures,omitzero"` // in a row, of its own address to answer either way
+	Released bool      `json:"released,omitzero"` // a brake held it back, until an operator's word or for an hour
+	Dated    time.Time `json:"created,omitzero"`  // its creation, zero if unknown
 }
 
 // A brake holds deletions back: too many at once are more likely the source's
@@ -53,6 +56,13 @@ func (c *cursor) suspect(id, from string, now time.Time) {
 		return
 	}
 	c.Suspects = with(c.Suspects, id, suspect{Absent: now, From: from})
+	c.Unlisted = without(c.Unlisted, id)
+}
+
+// shows reports whether lists should show any of the records held.
+func (c *cursor) shows(held int) bool {
+	missing := len(c.Suspects) + len(c.Unlisted)
+	return missing < held && missing < mostSuspect
 }
 
 // listed clears records of suspicion that an answer shows. One that was missing
@@ -77,9 +87,21 @@ func (c *cursor) brakes(held int, now time.Time) bool {
 	case c.Brake == nil && counted:
 		c.Brake = &brake{Since: now, Why: whyCounted}
 	case c.Brake != nil && c.Brake.Why != whyBlind && !absent && !counted:
+		if !c.Brake.holds(now) {
+			c.release()
+		}
 		c.Brake = nil
 	}
 	return c.Brake.holds(now)
+}
+
+// release notes that what let the brake go is true of all suspects there are.
+func (c *cursor) release() {
+	c.Suspects = maps.Clone(c.Suspects)
+	for id, s := range c.Suspects {
+		s.Released = true
+		c.Suspects[id] = s
+	}
 }
 
 // tooMany reports whether n of the records held cannot be missing at once.
@@ -134,21 +156,21 @@ func (w *watch) openQuestion(now time.Time) kind {
 	if c.doubtful(w.countable(now), now) != "" {
 		return kindVerify
 	}
-	gone, uncounted, fresh := 0, 0, false
 	for _, s := range c.Suspects {
-		if !s.Gone.IsZero() {
-			gone++
-			if s.Count == "" && s.counts(w.countable(now)) {
-				uncounted++
-				fresh = fresh || s.Gone.After(c.Done[kindSettle])
-			}
+		if !s.Gone.IsZero() && now.Sub(c.Canary) >= canaryFor {
+			return kindCanary
 		}
 	}
-	switch {
-	case gone > 0 && now.Sub(c.Canary) >= canaryFor:
-		return kindCanary
-	case uncounted > 0 && (fresh || now.Sub(c.Done[kindSettle]) >= time.Minute):
-		return kindSettle
+	return w.uncounted(now)
+}
+
+// uncounted returns the count that is due for suspects that are gone, or "".
+func (w *watch) uncounted(now time.Time) kind {
+	last := w.cursor.Done[kindSettle]
+	for _, s := range w.cursor.Suspects {
+		if s.Count == "" && s.counts(w.countable(now)) && (s.Gone.After(last) || now.Sub(last) >= time.Minute) {
+			return kindSettle
+		}
 	}
 	return ""
 }
@@ -210,7 +232,7 @@ func (w *watch) afterSingle(p *progress, a answer, records *state.Records, now t
 			s.Dated = m.Created
 		}
 	}
-	s.Again = now
+	s.Again, s.Failures = now, 0
 	p.cursor.Suspects = with(p.cursor.Suspects, w.verify, s)
 }
 
@@ -266,7 +288,7 @@ func (s suspect) counts(until time.Time) bool {
 // judge returns the suspects whose deletion all witnesses agree on, and drops
 // them.
 func (c *cursor) judge(w *watch, records *state.Records, held int, now time.Time) []string {
-	if c.brakes(held, now) || len(c.Suspects) == 0 || now.Sub(c.Canary) >= canaryFor {
+	if c.brakes(held, now) || len(c.Suspects) == 0 {
 		return nil
 	}
 	var doomed []string
@@ -275,16 +297,34 @@ func (c *cursor) judge(w *watch, records *state.Records, held int, now time.Time
 			c.Suspects = without(c.Suspects, id)
 			continue
 		}
-		if s := c.Suspects[id]; s.Count != "" || s.Again.Sub(s.Gone) >= secondLook && !s.Gone.IsZero() {
+		s := c.Suspects[id]
+		settled := s.Count != "" || s.Again.Sub(s.Gone) >= secondLook && !s.Gone.IsZero()
+		if settled && c.vouched(w, s, now) != "" {
 			doomed = append(doomed, id)
 		}
 	}
 	return doomed
 }
 
+// vouched returns what tells that the source can be believed about the suspect; ""
+// if nothing does. Where no record is left that could be a canary, that is a list
+// or count which was answered since: after an operator's word, or an hour.
+func (c *cursor) vouched(w *watch, s suspect, now time.Time) string {
+	if now.Sub(c.Canary) < canaryFor {
+		return "another record was readable at " + stamp(c.Canary)
+	}
+	if !w.answered.After(s.Again) || now.Sub(w.answered) >= canaryFor {
+		return ""
+	}
+	released := s.Released || now.Sub(s.Gone) >= brakeFor || c.Brake != nil // which holds nothing back any more
+	if !released || c.Brake != nil && c.Brake.Why == whyBlind {
+		return ""
+	}
+	return "no other record was left to be read; a question about the whole collection was answered at " + stamp(w.answered)
+}
+
 // witnesses describes, for the event, why the deletion is believed.
-func (s suspect) witnesses(canary time.Time) map[string]any {
-	stamp := func(t time.Time) string { return t.UTC().Truncate(time.Second).Format(time.RFC3339) }
+func (s suspect) witnesses() map[string]any {
 	count := s.Count
 	if count == "" {
 		count = "not available; its own address answered not found again at " + stamp(s.Again)
@@ -292,7 +332,9 @@ func (s suspect) witnesses(canary time.Time) map[string]any {
 	return map[string]any{"witnesses": map[string]any{
 		"absent":    fmt.Sprintf("from a %s at %s", s.From, stamp(s.Absent)),
 		"not_found": stamp(s.Gone),
-		"canary":    "another record was readable at " + stamp(canary),
+		"canary":    s.Canary,
 		"count":     count,
 	}}
 }
+
+func stamp(t time.Time) string { return t.UTC().Truncate(time.Second).Format(time.RFC3339) }

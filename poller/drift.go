@@ -27,15 +27,15 @@ const (
 // drift marks the edits that only follow a change of the schema, and returns the
 // change if it is a new one. A new one is recognised on head and sweep pages
 // only: the others show just what was updated.
-func (w *watch) drift(k kind, edits []edit, rows int, records *state.Records, now time.Time) (*shape, error) {
+func (w *watch) drift(a answer, edits []edit, records *state.Records, now time.Time) (*shape, error) {
+	k, known := a.job.kind, len(a.rows)
 	same := make(map[string][]int)
-	known := rows
 	for i, e := range edits {
 		if !e.held || !e.meta.Deleted.IsZero() {
 			known--
 			continue
 		}
-		if !e.row.key.Updated.Equal(e.meta.Updated) {
+		if e.moved() {
 			continue
 		}
 		changes, err := w.changes(e, records)
@@ -52,7 +52,7 @@ func (w *watch) drift(k kind, edits []edit, rows int, records *state.Records, no
 		accepted := w.accepted(signature)
 		if !accepted && (k == kindIncremental || k == kindLookback) {
 			for _, i := range at {
-				edits[i].wait = edits[i].old(now)
+				edits[i].wait = len(at) >= driftRows || edits[i].old(a, now)
 			}
 			continue
 		}
@@ -77,9 +77,16 @@ func (w *watch) accepted(signature string) bool {
 	return s != nil && !w.cursor.Swept.After(s.At) && signature == strings.Join(s.Changes, " ")
 }
 
-// old reports whether the held version is not of this very minute, in which a
-// record may be changed twice without moving updated_at.
-func (e edit) old(now time.Time) bool { return now.Sub(e.meta.Observed) >= time.Minute }
+// moved reports whether updated_at differs from that of the version that is held.
+func (e edit) moved() bool { return !e.row.key.Updated.Equal(e.meta.Updated) }
+
+// old reports whether the held version was not written a moment ago. One that was
+// may be followed by another that bears the same updated_at. What the baseline
+// read a moment ago was mostly written long before, by the server's clock.
+func (e edit) old(a answer, now time.Time) bool {
+	written := !a.page.Date.IsZero() && a.page.Date.Sub(e.row.key.Updated) >= leastOverlap
+	return written || now.Sub(e.meta.Observed) >= time.Minute
+}
 
 // changes compares an edit with the version that is held.
 func (w *watch) changes(e edit, records *state.Records) ([]events.Change, error) {

@@ -77,6 +77,64 @@ func (w *world) wantShapes(want ...string) {
 	}
 }
 
+// So it is directly after the first reading, when everything that is held was
+// observed a moment ago; and the records that seem to be late are not.
+func TestANewFieldAfterTheFirstReadingIsOneEvent(t *testing.T) {
+	for _, test := range []struct{ apart, ago, ahead time.Duration }{
+		{time.Second, 24 * time.Hour, 0},
+		{time.Minute, 24 * time.Hour, 0},
+		{time.Second, 3 * time.Minute, 0},
+		{time.Second, 3 * time.Minute, time.Hour},
+	} {
+		t.Run(fmt.Sprintf("%s apart, %s ago, stamped %s ahead", test.apart, test.ago, test.ahead), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				opts := trackopstest.Options{Sizes: map[string]int{"clients": 60}, Span: 60 * test.apart, StampSkew: test.ahead, Rate: 1}
+				w := newWorld(t, 1, opts, "clients")
+				time.Sleep(test.ago)
+				w.start()
+				w.await(time.Minute)
+				for _, id := range w.account.IDs("clients") {
+					must(t, w.account.ChangeSilently("clients", id, map[string]any{"region": nil}))
+				}
+				w.sweepOnce()
+				w.wantShapes("[+/region]")
+				if n := w.count("clients", ""); n != 0 {
+					t.Errorf("%d events about clients, want none", n)
+				}
+				w.verify()
+			})
+		})
+	}
+}
+
+// A second change of a record in one second, which only adds a field, is told as
+// soon as the first one was; later it waits for a page that shows the others. Such
+// a change says nothing about how late records become visible.
+func TestAFieldThatFollowsInTheSameSecond(t *testing.T) {
+	for _, later := range []time.Duration{0, 3 * time.Minute} {
+		t.Run(later.String(), func(t *testing.T) {
+			simulate(t, trackopstest.Options{Sizes: map[string]int{"clients": 300}}, []string{"clients"}, func(t *testing.T, w *world) {
+				id := w.account.IDs("clients")[10]
+				must(t, w.account.Change("clients", id, map[string]any{"name": "Acme"}))
+				w.told(10*time.Second, "clients", id, events.Updated)
+				w.sleep(later)
+				began := time.Now()
+				must(t, w.account.ChangeSilently("clients", id, map[string]any{"region": "north"}))
+				w.within(time.Hour, "the field", func() bool { return w.count("clients", events.Updated) == 2 })
+				if n := w.found(began, kindIncremental, events.Updated); (n == 1) != (later == 0) {
+					t.Errorf("questions by updated_at found %d of 1 field that followed after %s", n, later)
+				}
+				must(t, w.account.ChangeSilently("clients", id, map[string]any{"name": "Globex"}))
+				w.within(time.Hour, "the name", func() bool { return w.count("clients", events.Updated) == 3 })
+				if late := w.watch("clients").cursor.Late; late > 10*time.Second {
+					t.Errorf("late by %s, want nothing of what moved no updated_at", late)
+				}
+				w.verify()
+			})
+		})
+	}
+}
+
 func TestAFieldOfAnotherTypeIsOneEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1, trackopstest.Options{Sizes: map[string]int{"clients": 250}, Rate: 1}, "clients")

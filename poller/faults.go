@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/trackops-notifier/trackops-notifier/events"
@@ -83,7 +84,7 @@ func (p *Poller) failed(w *watch, j job, err error, poll *Poll) error {
 	w.lastError = err.Error()
 	switch {
 	case (j.kind == kindVerify || j.kind == kindCanary) && fault.Status(err) != 401 && !trackops.IsThrottled(err):
-		w.postpone(j.kind, now)
+		w.postpone(j.kind, err, now)
 		return p.retryLater(w, err, now)
 	case trackops.IsThrottled(err):
 		poll.Outcome = "throttled"
@@ -205,15 +206,20 @@ func (p *Poller) vanished(w *watch, err error, now time.Time) error {
 		map[string]any{"collection": name, "reason": err.Error(), "held": w.held})
 }
 
-// postpone leaves a record alone whose own address answers neither way.
-func (w *watch) postpone(k kind, now time.Time) {
+// postpone leaves a record alone whose own address answers neither way: for some
+// seconds, and longer each time, where the source or the network failed.
+func (w *watch) postpone(k kind, err error, now time.Time) {
 	if k == kindCanary {
 		w.witness = witness{}
 		w.heard = now
 		return
 	}
 	if s, ok := w.cursor.Suspects[w.verify]; ok {
+		s.Failures++
 		s.Next = now.Add(secondLook)
+		if status := fault.Status(err); status == 0 || status >= http.StatusInternalServerError {
+			s.Next = now.Add(fault.Backoff(s.Failures, firstRetry, secondLook))
+		}
 		w.cursor.Suspects = with(w.cursor.Suspects, w.verify, s)
 	}
 }

@@ -239,6 +239,7 @@ func (p *Poller) build(c candidate, now time.Time) (job, error) {
 		c.watch.cursor.Brake = &believed
 	}
 	c.watch.confirmed = false
+	c.watch.deserted = p.deserted()
 	p.pace.sent(now)
 	if c.kind == kindHead || c.kind == kindIncremental {
 		c.watch.polled = now
@@ -276,6 +277,8 @@ func (w *watch) commit(v verdict, a answer, now time.Time) {
 // bearWitness remembers a record that a list shows, and what a canary said.
 func (w *watch) bearWitness(a answer, now time.Time) {
 	switch {
+	case w.deserted && len(a.rows) == 0 && a.job.request.ID == "":
+		w.answered = now
 	case a.job.kind == kindCanary && a.gone:
 		w.witness = witness{} // perhaps it was deleted just now: the next list names another
 		if w.canaries++; w.canaries >= 3 && w.cursor.Brake == nil {

@@ -169,7 +169,11 @@ func (p *Poller) index(rate float64, age time.Duration, cost float64) float64 {
 
 // openJob returns what an open question needs, if one is open.
 func (p *Poller) openJob(w *watch, now time.Time) candidate {
-	if k := w.openQuestion(now); k != "" && (k != kindCanary || p.borrow(w, now)) {
+	k := w.openQuestion(now)
+	if k == kindCanary && !p.borrow(w, now) {
+		k = w.uncounted(now)
+	}
+	if k != "" {
 		return candidate{w, k, classOpen, 2, "absent records"}
 	}
 	if w.cursor.Bisect != nil && len(w.cursor.Bisect.Spans) > 0 && w.settled(now) {
@@ -185,17 +189,31 @@ func (p *Poller) openJob(w *watch, now time.Time) candidate {
 }
 
 // borrow finds a witness for a collection that shows none at present: a record of
-// another one tells as well whether the source can be believed.
+// another one tells as well whether the source can be believed. After a canary
+// that was not there it has to be one that a list showed since.
 func (p *Poller) borrow(w *watch, now time.Time) bool {
+	fit := func() bool {
+		return w.witness.fresh(now) && (w.canaries == 0 || w.witness.seen.After(w.cursor.Done[kindCanary]))
+	}
 	for _, other := range p.watches {
-		if w.witness.fresh(now) {
+		if fit() {
 			return true
 		}
 		if other.cursor.Live && other.off == "" && other.witness.collection.Name == other.layout.collection.Name {
 			w.witness = other.witness
 		}
 	}
-	return w.witness.fresh(now)
+	return fit()
+}
+
+// deserted reports whether no collection can show a record that is there.
+func (p *Poller) deserted() bool {
+	for _, w := range p.watches {
+		if w.off == "" && w.cursor.shows(w.held) {
+			return false
+		}
+	}
+	return true
 }
 
 // sweepJob returns the next step of the collection's sweep. Each window is a

@@ -61,7 +61,7 @@ func (p *Poller) weigh(w *watch, a answer, now time.Time) (v verdict, err error)
 		if !a.job.request.Asc {
 			slices.Reverse(v.edits) // people read what happened in this order
 		}
-		if v.shape, err = w.drift(a.job.kind, v.edits, len(a.rows), records, now); err != nil {
+		if v.shape, err = w.drift(a, v.edits, records, now); err != nil {
 			return err
 		}
 		v.edits = slices.DeleteFunc(v.edits, func(e edit) bool { return e.wait })
@@ -80,7 +80,9 @@ func (p *Poller) weigh(w *watch, a answer, now time.Time) (v verdict, err error)
 		c.Shape = v.shape
 	}
 	for _, id := range v.next.doomed {
-		v.dead = with(v.dead, id, c.Suspects[id])
+		s := c.Suspects[id]
+		s.Canary = c.vouched(w, s, now)
+		v.dead = with(v.dead, id, s)
 		c.Suspects = without(c.Suspects, id)
 		v.held--
 		if c.Bisect != nil && v.dead[id].From != bySearch {
@@ -108,7 +110,7 @@ func summary(edits []edit) found {
 		} else {
 			f.unknown++
 		}
-		if !e.silent {
+		if !e.silent && e.moved() {
 			f.fresh = later(f.fresh, e.row.key.Updated)
 			if u := e.row.key.Updated; f.oldest.IsZero() || u.Before(f.oldest) {
 				f.oldest = u

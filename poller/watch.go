@@ -53,6 +53,8 @@ type watch struct {
 	verify    string              // id that the last verify or canary asked about
 	witness   witness             // a record seen lately
 	canaries  int                 // canaries in a row that were not there
+	deserted  bool                // no collection shows a record that could be a canary
+	answered  time.Time           // when a list or count of it answered while that was so
 	heard     time.Time           // when it last had news, or its silence was looked into
 	loud      float64             // changes a second then
 	first     []row               // the first page of the baseline, to be read twice
