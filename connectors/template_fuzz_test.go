@@ -51,7 +51,11 @@ func checkSafe(t *testing.T, all map[connectors.Medium]*connectors.Template, e e
 			}
 			continue
 		}
-		plain := strings.NewReplacer("&amp;", "", "&lt;", "", "&gt;", "").Replace(got)
+		shown := got
+		if medium == connectors.MrkdwnJSON {
+			shown = withoutAddress(t, got)
+		}
+		plain := strings.NewReplacer("&amp;", "", "&lt;", "", "&gt;", "").Replace(shown)
 		switch medium {
 		case connectors.Mrkdwn:
 			if strings.ContainsAny(plain, "<>&") {
@@ -78,6 +82,22 @@ func checkSafe(t *testing.T, all map[connectors.Medium]*connectors.Template, e e
 	}
 }
 
+// withoutAddress takes the value of "u" out of blocks: Slack does not read it as text,
+// and an address may have ampersands.
+func withoutAddress(t *testing.T, blocks string) string {
+	t.Helper()
+	var fields []map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(blocks), &fields); err != nil || len(fields) != 1 {
+		t.Errorf("%.300q are no blocks: %v", blocks, err)
+		return blocks
+	}
+	address := string(fields[0]["u"])
+	if strings.ContainsAny(address, "<>") {
+		t.Errorf("the address %q can end a link", address)
+	}
+	return strings.Replace(blocks, `"u": `+address, "", 1)
+}
+
 func TestTemplatesOfHostileEvents(t *testing.T) {
 	all := safeTemplates(t)
 	for _, sample := range append(connectortest.Hostile(), connectortest.Samples()...) {
@@ -89,6 +109,7 @@ func FuzzTemplateData(f *testing.F) {
 	f.Add("<!channel>", "\r\n", `{"a":"<x>"}`)
 	f.Add("\u202e👩🏽‍💻", "\xff\x00", `"\ud800"`)
 	f.Add("https://x.example/<b>|\"", "*a*b_`", `1e999`)
+	f.Add("https://x.example/?a=1&b=<2>", "a", "1")
 	all := safeTemplates(f)
 	f.Fuzz(func(t *testing.T, name, key, raw string) {
 		record, err := json.Marshal(map[string]any{"name": name, key: name, "notes": key})
