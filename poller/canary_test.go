@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -114,13 +113,7 @@ func TestARecordThatIsLeftHasToVouch(t *testing.T) {
 	names := []string{"clients", "staff"}
 	simulate(t, trackopstest.Options{Sizes: map[string]int{"clients": 30, "staff": 1}}, names, func(t *testing.T, w *world) {
 		blind := true
-		w.source = sourceFunc(func(ctx context.Context, r trackops.Request) (trackops.Page, error) {
-			page, err := w.account.Do(ctx, r)
-			if r.ID != "" && blind {
-				return trackops.Page{}, &fault.StatusError{Code: http.StatusNotFound}
-			}
-			return page, err
-		})
+		w.hideSingles(&blind)
 		w.crash()
 		w.start()
 		for _, id := range w.account.IDs("clients") {

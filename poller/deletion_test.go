@@ -363,6 +363,17 @@ func TestManyDeletionsWaitForAnHourOrAWord(t *testing.T) {
 	}
 }
 
+// hideSingles makes every record's own address answer 404 while blind is true.
+func (w *world) hideSingles(blind *bool) {
+	w.source = sourceFunc(func(ctx context.Context, r trackops.Request) (trackops.Page, error) {
+		page, err := w.account.Do(ctx, r)
+		if r.ID != "" && *blind {
+			return trackops.Page{}, &fault.StatusError{Code: http.StatusNotFound}
+		}
+		return page, err
+	})
+}
+
 // When records that lists show cannot be read by themselves either, a 404 says
 // nothing about a missing one.
 func TestNoDeletionWithoutACanary(t *testing.T) {
@@ -370,13 +381,7 @@ func TestNoDeletionWithoutACanary(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, trackopstest.Options{Sizes: map[string]int{"clients": 450}, Quirks: quirks}, []string{"clients"}, func(t *testing.T, w *world) {
 				blind := true
-				w.source = sourceFunc(func(ctx context.Context, r trackops.Request) (trackops.Page, error) {
-					page, err := w.account.Do(ctx, r)
-					if r.ID != "" && blind {
-						return trackops.Page{}, &fault.StatusError{Code: http.StatusNotFound}
-					}
-					return page, err
-				})
+				w.hideSingles(&blind)
 				w.crash()
 				w.start()
 				id := w.account.IDs("clients")[100]
